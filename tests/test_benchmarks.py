@@ -1,0 +1,53 @@
+"""Each benchmark runs at toy size without any peer; times are never judged."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import harness, report
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = sorted(path.stem.removeprefix("bench_") for path in (ROOT / "benchmarks").glob("bench_*.py"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_runs_at_toy_size(name: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "benchmarks", name, "--toy", "--no-peers"], cwd=ROOT,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("# ") and "Toy sizes" in done.stdout
+    result = json.loads((ROOT / "build" / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
+    assert all(row["sides"] for table in result["tables"] for row in table["rows"])
+
+
+def test_ratios_are_of_one_round_and_targets_judged() -> None:
+    case = harness.Case("row", flops=2e9, bytes=4e9, per=10,
+                        targets={"a": 1.5, "best": 1.5, "ceiling": 0.5, "seconds": 0.1, "absent": 1.0})
+    rounds = {"ours": [1.0, 2.0, 4.0], "a": [2.0, 4.0, 8.0], "b": [1.0, 3.0, 8.0]}
+    row = harness.compare(case, rounds, peaks=[2.0, 2.0, 2.0])
+    assert row["ratios"]["a"] == {"median": 2.0, "min": 2.0, "max": 2.0}
+    assert row["ratios"]["b"] == {"median": 1.5, "min": 1.0, "max": 2.0}
+    assert row["ratios"]["best"] == {"median": 1.5, "min": 1.0, "max": 2.0}
+    assert row["rates"]["ours"] == {"gflops": 1.0, "gbytes": 2.0}
+    assert row["share_of_ceiling"] == 0.5
+    assert {name: verdict["met"] for name, verdict in row["targets"].items()} == {
+        "a": True, "best": True, "ceiling": True, "seconds": False}
+    assert row["targets"]["seconds"]["reached"] == 0.2
+
+
+def test_means_are_geometric() -> None:
+    rows = [{"ratios": {"a": {"median": 1.0}}}, {"ratios": {"a": {"median": 4.0}, "b": {"median": 3.0}}}]
+    means = harness.means(rows, {"a": 2.5})
+    assert means["a"]["reached"] == pytest.approx(2.0) and not means["a"]["met"]
+    assert means["b"]["reached"] == pytest.approx(3.0) and "met" not in means["b"]
+
+
+def test_durations_read_well() -> None:
+    assert [harness.duration(s) for s in (2.0, 0.00123, 4.56e-5, 7.1e-9)] == ["2 s", "1.23 ms", "45.6 us", "7.1 ns"]
+
+
+def test_a_grid_is_a_markdown_table() -> None:
+    assert report.grid([["a", "b"], ["1", "2"]]) == "| a | b |\n|---|---|\n| 1 | 2 |"
