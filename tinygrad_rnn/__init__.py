@@ -1,0 +1,65 @@
+"""tinygrad_rnn: recurrent networks from scratch on NumPy and Numba, with an autograd engine of its own.
+
+Not the tinygrad project.  Importing this package compiles nothing and does not import Numba.
+
+Which equation lives in which file
+----------------------------------
+=====================================================  ==================================
+the chain rule on a tape                               autograd/backward.py
+an operation and its derivative, side by side          autograd/ops/elementwise.py
+softmax, cross-entropy                                 autograd/ops/softmax.py
+matrix product, blocked for caches and registers       kernels/gemm.py
+exp, tanh, sigmoid as polynomials                      kernels/elementwise.py
+the LSTM's gates, step by step                         nn/recurrent.py
+embedding as a row of a table, e_w = E o_w             nn/embedding.py
+start values (Xavier, He, orthogonal)                  nn/init.py
+losses                                                 nn/losses.py
+SGD, momentum, RMSprop, Adam                           optim/optimizers.py
+clipping of gradients                                  optim/clip.py
+truncated back-propagation through time                data/windows.py, models/language_model.py
+sampling a character at a time, temperature            models/language_model.py
+perplexity, bits a character                           metrics/perplexity.py
+finite differences against derivatives                 testing/gradcheck.py
+=====================================================  ==================================
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as _np
+
+from . import autograd
+from .autograd import Tensor, detect_anomaly, enable_grad, no_grad, tensor
+from .autograd import ops as _ops
+from .autograd.ops import *  # noqa: F403
+
+__version__ = "0.1.0"
+
+float32, float64, int32, int64 = _np.float32, _np.float64, _np.int32, _np.int64
+bool = _np.bool_
+
+_MODULES = ("autograd cells data decode diagnostics embeddings interop kernels metrics models nn optim random testing "
+            "train").split()
+_HANDED_ON = {"Parameter": "nn", "Cell": "cells", "set_num_threads": "kernels", "get_num_threads": "kernels"}
+
+__all__ = ["Tensor", "autograd", "bool", "detect_anomaly", "enable_grad", "float32", "float64", "int32", "int64", "no_grad",
+           "tensor", *_ops.__all__]
+
+
+def __getattr__(name: str) -> Any:
+    """Modules and names beyond the core are imported when first asked for."""
+    if name in _HANDED_ON:
+        return getattr(importlib.import_module(f"{__name__}.{_HANDED_ON[name]}"), name)
+    if name in _MODULES:
+        try:
+            return importlib.import_module(f"{__name__}.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"{__name__}.{name}":
+                raise
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES, *_HANDED_ON})
