@@ -30,8 +30,8 @@ A benchmark is a file `bench_<name>.py` that holds one `BENCHMARK`:
         threads=(1, 2),                                      # one table each
     )
 
-A setup of a peer that returns None says: this side has no such case. Data of both sides should be equal: draw it from a seeded
-NumPy generator. A step may return `Seconds(s)` when it timed a part of itself (a child process, an epoch's loop), and
-may carry `.notes`, a dict of numbers that are read after the last round and put in the table (an error in ulp, a peak
-of memory, a loss). A ratio is the peer's time over ours, so that 2 means twice as fast as the peer.
+A peer's setup that returns None says: this side has no such case. Data of both sides should be equal: draw it from a
+seeded NumPy generator. A step may return `Seconds(s)` when it timed a part of itself (a child process, an epoch's
+loop), and may carry `.notes`, a dict of numbers that are read after the last round and put in the table (an error in
+ulp, a peak of memory, a loss). A ratio is the peer's time over ours, so that 2 means twice as fast as the peer.
 """
