@@ -1,0 +1,32 @@
+"""Arrays in, arrays out: the compiled inner loops of the library.
+
+A name is imported when it is first asked for, so that importing the package needs no Numba. With NUMBA_DISABLE_JIT=1 every
+compiled function is replaced by its NumPy oracle of the same name, and Numba is never imported.
+"""
+import importlib
+import os
+from typing import Any
+
+# Where a name is defined. Modules under _PYTHON run with and without compiled code and decide for themselves.
+_PYTHON = {"gemm": "matmul pack", "threads": "set_num_threads get_num_threads"}
+_COMPILED: dict[str, str] = {}
+
+_without_jit = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+_home = {name: module for module, names in _PYTHON.items() for name in names.split()}
+_home |= {name: "oracle" if _without_jit else module for module, names in _COMPILED.items() for name in names.split()}
+
+__all__ = sorted(_home)  # pyright: ignore
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _home:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _home[name]
+    module = importlib.import_module(f"{__name__}.{home}")
+    # All names of a module at once: a function may be called as its module is, and would be hidden by it.
+    globals().update({n: getattr(module, n) for n, m in _home.items() if m == home})
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,464 @@
+"""A small vector language, the only file of the library that touches LLVM.
+
+A kernel in it is a plain Python function `kernel(e, *integers)`. It is run once a dtype with symbols instead of
+numbers, and what it does to them is written down as LLVM code for whole vectors:
+
+    def scale(e, n, x, y):                  # y[:n] = 2 x[:n];  x, y: addresses
+        def body(k):
+            lanes = e.first(n - k * e.width)        # true in every lane but those beyond the end
+            e.store(y + k * e.bytes, 2 * e.load(x + k * e.bytes, lanes), lanes)
+        e.loop(e.vectors(n), body)
+
+Two values exist: `Int`, a 64-bit integer (a count, a stride, an address), and `V`, a vector of floating-point lanes, with its
+companions `Lanes` (the integers of the same bits) and `Mask` (what a comparison gives). Arithmetic is IEEE and nothing is
+reordered or contracted, so a lane's result depends neither on its position nor on the width of the vector.
+"""
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+
+I1, I8, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 32, 64))
+BYTE_POINTER = I8.as_pointer()
+_X86 = llvm.get_process_triple().startswith(("x86_64", "amd64"))
+
+
+# ---- the machine ----------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def target() -> tuple[str, str]:
+    """Name and features of the CPU to compile for: this one, or what Numba's variables ask for."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    name = os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name()
+    features = os.environ.get("NUMBA_CPU_FEATURES")
+    return name, llvm.get_host_cpu_features().flatten() if features is None else features
+
+
+@functools.cache
+def vector_bytes() -> int:
+    """Bytes of a vector: the widest registers that the CPU has, 16 where nothing is known."""
+    features = target()[1].split(",")
+    return 64 if "+avx512f" in features else 32 if "+avx2" in features and "+fma" in features else 16
+
+
+@functools.cache
+def registers() -> int:
+    """How many vector registers the CPU has."""
+    return 16 if _X86 and vector_bytes() < 64 else 32
+
+
+# ---- values ---------------------------------------------------------------------------------------------------------
+
+
+class Value:
+    """An LLVM value and the emitter that it belongs to."""
+
+    __slots__ = ("e", "v")
+
+    def __init__(self, e: "Emit", v: Any) -> None:
+        self.e, self.v = e, v
+
+    def __hash__(self) -> int:
+        raise TypeError("a symbol has no hash")
+
+    def __bool__(self) -> bool:
+        raise TypeError("a symbol has no truth value: use select, when or loop")
+
+
+def _operator(method: str, reverse: bool = False) -> Callable:
+    def apply(self: Any, other: Any) -> Any:
+        a, b = self.v, self.wrap(other).v
+        return type(self)(self.e, getattr(self.e.b, method)(*((b, a) if reverse else (a, b))))
+
+    return apply
+
+
+def _comparison(method: str, sign: str) -> Callable:
+    def compare(self: Any, other: Any) -> "Mask":
+        return Mask(self.e, getattr(self.e.b, method)(sign, self.v, self.wrap(other).v))
+
+    return compare
+
+
+class Int(Value):
+    """A 64-bit integer."""
+
+    def wrap(self, x: Any) -> "Int":
+        return x if isinstance(x, Int) else self.e.int(x)
+
+    __add__, __radd__ = _operator("add"), _operator("add", True)
+    __sub__, __rsub__ = _operator("sub"), _operator("sub", True)
+    __mul__, __rmul__ = _operator("mul"), _operator("mul", True)
+    __floordiv__, __mod__ = _operator("udiv"), _operator("urem")  # of numbers that are not negative
+    __lt__, __le__ = _comparison("icmp_signed", "<"), _comparison("icmp_signed", "<=")
+    __gt__, __ge__ = _comparison("icmp_signed", ">"), _comparison("icmp_signed", ">=")
+    __eq__, __ne__ = _comparison("icmp_signed", "=="), _comparison("icmp_signed", "!=")  # type: ignore[assignment]
+    __hash__ = Value.__hash__
+
+
+class Mask(Value):
+    """Truth values, one a lane, or a single one (from comparing `Int`s)."""
+
+    def wrap(self, x: "Mask") -> "Mask":
+        return x
+
+    __and__, __or__, __xor__ = _operator("and_"), _operator("or_"), _operator("xor")
+
+    def __invert__(self) -> "Mask":
+        return Mask(self.e, self.e.b.not_(self.v))
+
+    def select(self, yes: Any, no: Any) -> Any:
+        """`yes` where true, else `no`; numbers become what the other one is."""
+        known = yes if isinstance(yes, Value) else no if isinstance(no, Value) else self.e.const(0.0)
+        return type(known)(self.e, self.e.b.select(self.v, known.wrap(yes).v, known.wrap(no).v))  # type: ignore
+
+
+class Lanes(Value):
+    """Integer lanes, as wide as the floating-point ones: their bits, or whole numbers."""
+
+    def wrap(self, x: Any) -> "Lanes":
+        return x if isinstance(x, Lanes) else self.e.lanes(x)
+
+    __add__, __radd__ = _operator("add"), _operator("add", True)
+    __sub__, __rsub__ = _operator("sub"), _operator("sub", True)
+    __and__, __or__, __xor__ = _operator("and_"), _operator("or_"), _operator("xor")
+    __lshift__, __rshift__ = _operator("shl"), _operator("ashr")
+    __lt__, __gt__ = _comparison("icmp_signed", "<"), _comparison("icmp_signed", ">")
+    __eq__, __ne__ = _comparison("icmp_signed", "=="), _comparison("icmp_signed", "!=")  # type: ignore[assignment]
+    __hash__ = Value.__hash__
+
+    def as_float(self) -> "V":
+        """The same bits as floating-point lanes."""
+        return V(self.e, self.e.b.bitcast(self.v, self.e.vector))
+
+    def to_float(self) -> "V":
+        """The same numbers as floating-point lanes."""
+        return V(self.e, self.e.b.sitofp(self.v, self.e.vector))
+
+
+class V(Value):
+    """Floating-point lanes. Comparisons with a NaN are false, `!=` is true."""
+
+    def wrap(self, x: Any) -> "V":
+        return x if isinstance(x, V) else self.e.const(x)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.e.dtype
+
+    __add__, __radd__ = _operator("fadd"), _operator("fadd", True)
+    __sub__, __rsub__ = _operator("fsub"), _operator("fsub", True)
+    __mul__, __rmul__ = _operator("fmul"), _operator("fmul", True)
+    __truediv__, __rtruediv__ = _operator("fdiv"), _operator("fdiv", True)
+    __lt__, __le__ = _comparison("fcmp_ordered", "<"), _comparison("fcmp_ordered", "<=")
+    __gt__, __ge__ = _comparison("fcmp_ordered", ">"), _comparison("fcmp_ordered", ">=")
+    __eq__, __ne__ = _comparison("fcmp_ordered", "=="), _comparison("fcmp_unordered", "!=")  # type: ignore[assignment]
+    __hash__ = Value.__hash__
+
+    def __neg__(self) -> "V":
+        return V(self.e, self.e.b.fneg(self.v))
+
+    def __abs__(self) -> "V":
+        return self._call("fabs")
+
+    def _call(self, name: str, *others: Any) -> "V":
+        args = [self.v, *(self.wrap(x).v for x in others)]
+        function = self.e.function(f"llvm.{name}.{self.e.suffix}", self.e.vector, [a.type for a in args])
+        return V(self.e, self.e.b.call(function, args))
+
+    def fma(self, y: Any, z: Any) -> "V":
+        """self * y + z, rounded once."""
+        return self._call("fma", y, z)
+
+    def sqrt(self) -> "V":
+        return self._call("sqrt")
+
+    def floor(self) -> "V":
+        return self._call("floor")
+
+    def round(self) -> "V":
+        """To the nearest whole number, ties to even."""
+        return self._call("nearbyint")
+
+    def copysign(self, sign: Any) -> "V":
+        return self._call("copysign", sign)
+
+    def isnan(self) -> Mask:
+        return self != self
+
+    def minimum(self, y: Any) -> "V":
+        """The smaller one, a NaN if either is one."""
+        y = self.wrap(y)
+        return ((self <= y) | self.isnan()).select(self, y)
+
+    def maximum(self, y: Any) -> "V":
+        """The larger one, a NaN if either is one."""
+        y = self.wrap(y)
+        return ((self >= y) | self.isnan()).select(self, y)
+
+    def clip(self, low: Any, high: Any) -> "V":
+        """Between two numbers; a NaN stays a NaN. One instruction a side."""
+        low, high = self.wrap(low), self.wrap(high)
+        x = (high < self).select(high, self)
+        return (low > x).select(low, x)
+
+    def polynomial(self, coefficients: Sequence[float]) -> "V":
+        """c[0] + c[1] x + c[2] x**2 + ..., by Horner's rule."""
+        result = self.e.const(coefficients[-1])
+        for c in coefficients[-2::-1]:
+            result = result.fma(self, c)
+        return result
+
+    def as_int(self) -> Lanes:
+        """The bits."""
+        return Lanes(self.e, self.e.b.bitcast(self.v, self.e.integers))
+
+    def to_int(self) -> Lanes:
+        """Towards zero; lanes that do not fit are undefined."""
+        return Lanes(self.e, self.e.b.fptosi(self.v, self.e.integers))
+
+    def fold(self, combine: Callable[["V", "V"], "V"]) -> "V":
+        """All lanes combined into every lane, by halves: lane k with lane k + width / 2, and so on."""
+        x, half = self, self.e.width // 2
+        while half:
+            x = combine(x, self.e.shuffle(x, x, [k ^ half for k in range(self.e.width)]))
+            half //= 2
+        return x
+
+
+# ---- the emitter ----------------------------------------------------------------------------------------------------
+
+
+class Emit:
+    """Writes vector code of one dtype; addresses are `Int`s that count bytes."""
+
+    def __init__(self, builder: ir.IRBuilder, dtype: Any) -> None:
+        self.b = builder
+        self.dtype = np.dtype(dtype)
+        self.size = self.dtype.itemsize
+        self.bytes = vector_bytes()
+        self.width = self.bytes // self.size
+        self.scalar = {4: ir.FloatType(), 8: ir.DoubleType()}[self.size]
+        self.vector = ir.VectorType(self.scalar, self.width)
+        self.integers = ir.VectorType(ir.IntType(8 * self.size), self.width)
+        self.suffix = f"v{self.width}f{8 * self.size}"
+
+    # -- constants
+
+    def int(self, n: Any) -> Int:
+        return Int(self, n if isinstance(n, ir.Value) else I64(n))
+
+    def const(self, c: float) -> V:
+        """`c` in every lane."""
+        return V(self, ir.Constant(self.vector, [float(c)] * self.width))
+
+    def lanes(self, n: int) -> Lanes:
+        """The integer `n` in every lane."""
+        return Lanes(self, ir.Constant(self.integers, [n] * self.width))
+
+    def vectors(self, n: Int) -> Int:
+        """How many vectors n elements fill, the last one perhaps in part."""
+        return (n + (self.width - 1)) // self.width
+
+    def first(self, n: Int) -> Mask:
+        """True in the first n lanes (n may be negative, or more than there are)."""
+        numbers = ir.Constant(ir.VectorType(I64, self.width), list(range(self.width)))
+        return Mask(self, self.b.icmp_signed("<", numbers, self._splat(n.v)))
+
+    # -- memory
+
+    def load(self, address: Int, mask: Mask | None = None) -> V:
+        """The vector at an address, aligned to its elements; lanes that are masked out are not read and give 0."""
+        pointer = self.b.inttoptr(address.v, self.vector.as_pointer())
+        if mask is None:
+            return V(self, self.b.load(pointer, align=self.size))
+        args = [pointer, I32(self.size), mask.v, self.const(0.0).v]
+        function = self.function(f"llvm.masked.load.{self.suffix}.p0", self.vector, [a.type for a in args])
+        return V(self, self.b.call(function, args))
+
+    def store(self, address: Int, x: V, mask: Mask | None = None) -> None:
+        """The vector to an address; lanes that are masked out are not touched."""
+        pointer = self.b.inttoptr(address.v, self.vector.as_pointer())
+        if mask is None:
+            self.b.store(x.v, pointer, align=self.size)
+        else:
+            args = [x.v, pointer, I32(self.size), mask.v]
+            name = f"llvm.masked.store.{self.suffix}.p0"
+            self.b.call(self.function(name, ir.VoidType(), [a.type for a in args]), args)
+
+    def broadcast(self, address: Int) -> V:
+        """The element at an address in every lane."""
+        return V(self, self._splat(self.b.load(self.b.inttoptr(address.v, self.scalar.as_pointer()), align=self.size)))
+
+    def gather(self, address: Int, stride: Int, mask: Mask) -> V:
+        """Elements `stride` bytes apart."""
+        pointers = [self.b.inttoptr((address + stride * k).v, self.scalar.as_pointer()) for k in range(self.width)]
+        x = self.const(0.0).v
+        for k, pointer in enumerate(pointers):
+            with self.when(Mask(self, self.b.extract_element(mask.v, I32(k)))) as merge:
+                filled = self.b.insert_element(x, self.b.load(pointer, align=self.size), I32(k))
+            x = merge(filled, x)
+        return V(self, x)
+
+    def scatter(self, address: Int, stride: Int, x: V, mask: Mask) -> None:
+        """Lanes to elements `stride` bytes apart."""
+        for k in range(self.width):
+            with self.when(Mask(self, self.b.extract_element(mask.v, I32(k)))):
+                pointer = self.b.inttoptr((address + stride * k).v, self.scalar.as_pointer())
+                self.b.store(self.b.extract_element(x.v, I32(k)), pointer, align=self.size)
+
+    def load_int(self, address: Int) -> Int:
+        return Int(self, self.b.load(self.b.inttoptr(address.v, I64.as_pointer())))
+
+    def prefetch(self, address: Int) -> None:
+        """Have the cache line of an address fetched; never faults."""
+        function = self.function("llvm.prefetch.p0", ir.VoidType(), [BYTE_POINTER, I32, I32, I32])
+        self.b.call(function, [self.b.inttoptr(address.v, BYTE_POINTER), I32(0), I32(3), I32(1)])
+
+    def scratch(self, vectors: int) -> Int:
+        """Address of room for some vectors on the stack."""
+        with self.b.goto_entry_block():
+            room = self.b.alloca(self.vector, vectors)
+            room.align = self.bytes
+            return Int(self, self.b.ptrtoint(room, I64))
+
+    def save_flags(self) -> Any:
+        """The state of the floating-point flags, which NumPy would turn into warnings about what our formulas do inside."""
+        if not _X86:
+            return None
+        room = self.scratch(1)
+        function = self.function("llvm.x86.sse.stmxcsr", ir.VoidType(), [BYTE_POINTER])
+        self.b.call(function, [self.b.inttoptr(room.v, BYTE_POINTER)])
+        return room
+
+    def restore_flags(self, saved: Any) -> None:
+        """What save_flags found."""
+        if saved is not None:
+            function = self.function("llvm.x86.sse.ldmxcsr", ir.VoidType(), [BYTE_POINTER])
+            self.b.call(function, [self.b.inttoptr(saved.v, BYTE_POINTER)])
+
+    # -- control
+
+    def loop(self, n: Int, body: Callable, *start: Any, at_least_once: bool = False) -> list:
+        """for k in range(n): carried = body(k, *carried). Returns what is carried out."""
+        b, before = self.b, self.b.block
+        head, done = b.append_basic_block("loop"), b.append_basic_block("done")
+        if at_least_once:
+            b.branch(head)
+        else:
+            b.cbranch(b.icmp_signed(">", n.v, I64(0)), head, done)
+        b.position_at_end(head)
+        k, *phis = (b.phi(t) for t in [I64, *(x.v.type for x in start)])
+        for phi, x in zip([k, *phis], [self.int(0), *start]):
+            phi.add_incoming(x.v, before)
+        result = list(body(Int(self, k), *(type(x)(self, phi) for x, phi in zip(start, phis))) or ())
+        following, end = b.add(k, I64(1)), b.block
+        for phi, v in zip([k, *phis], [following, *(x.v for x in result)]):
+            phi.add_incoming(v, end)
+        b.cbranch(b.icmp_signed("<", following, n.v), head, done)
+        b.position_at_end(done)
+        if at_least_once:
+            return result
+        out = []
+        for x, y in zip(start, result):
+            phi = b.phi(x.v.type)
+            phi.add_incoming(x.v, before)
+            phi.add_incoming(y.v, end)
+            out.append(type(x)(self, phi))
+        return out
+
+    @contextmanager
+    def when(self, condition: Mask) -> Iterator[Callable]:
+        """A block that runs if a single truth value holds; gives a function that merges LLVM values after it."""
+        before = self.b.block
+        with self.b.if_then(condition.v):
+            end: list = []
+
+            def merge(inside: Any, outside: Any) -> Any:
+                phi = self.b.phi(inside.type)
+                phi.add_incoming(inside, end[0])
+                phi.add_incoming(outside, before)
+                return phi
+
+            yield merge
+            end.append(self.b.block)
+
+    def switch(self, value: Int, cases: dict[int, Callable[[], None]]) -> None:
+        """Run the case that a number names; none, if there is no such case."""
+        done = self.b.append_basic_block("end")
+        choice = self.b.switch(value.v, done)
+        for number, case in cases.items():
+            block = self.b.append_basic_block(f"case{number}")
+            choice.add_case(I64(number), block)
+            self.b.position_at_end(block)
+            case()
+            self.b.branch(done)
+        self.b.position_at_end(done)
+
+    # -- underneath
+
+    def shuffle(self, x: V, y: V, picks: Sequence[int]) -> V:
+        """Lanes of x (0 ...) and y (width ...), picked by number."""
+        return V(self, self.b.shuffle_vector(x.v, y.v, ir.Constant(ir.VectorType(I32, len(picks)), list(picks))))
+
+    def function(self, name: str, result: Any, args: list) -> ir.Function:
+        """An external function, declared once a module."""
+        known = self.b.module.globals.get(name)
+        return known or ir.Function(self.b.module, ir.FunctionType(result, args), name)
+
+    def _splat(self, x: Any) -> Any:
+        empty = ir.Constant(ir.VectorType(x.type, self.width), ir.Undefined)
+        zeros = ir.Constant(ir.VectorType(I32, self.width), [0] * self.width)
+        return self.b.shuffle_vector(self.b.insert_element(empty, x, I32(0)), empty, zeros)
+
+
+# ---- kernels of the language as C functions ----------------------------------------------------------------------------
+
+
+def arity(kernel: Callable) -> int:
+    """How many integers a kernel of the language takes, beside the emitter."""
+    return len(inspect.signature(kernel).parameters) - 1
+
+
+def compile_object(kernel: Callable, dtype: Any, name: str) -> bytes:
+    """Machine code (an object file) of `void name(int64, ...)`, which runs the kernel for one dtype."""
+    cpu, features = target()
+    machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
+        cpu=cpu, features=features, opt=3, reloc="default", codemodel="jitdefault", jit=True)
+    module = ir.Module(name)
+    module.triple, module.data_layout = machine.triple, str(machine.target_data)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * arity(kernel)), name)
+    builder = ir.IRBuilder(function.append_basic_block())
+    e = Emit(builder, dtype)
+    kernel(e, *(Int(e, a) for a in function.args))
+    builder.ret_void()
+    parsed = llvm.parse_assembly(str(module))
+    parsed.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False  # loops are as they should be
+    passes = llvm.create_pass_builder(machine, options)
+    passes.getModulePassManager().run(parsed, passes)
+    return machine.emit_object(parsed)
+
+
+@functools.cache
+def _engine() -> llvm.ExecutionEngine:
+    cpu, features = target()
+    machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
+        cpu=cpu, features=features, opt=3, codemodel="jitdefault", jit=True)
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+
+
+def load_object(code: bytes, name: str) -> int:
+    """Address of a function in an object file, which stays loaded as long as the process runs."""
+    _engine().add_object_file(llvm.ObjectFileRef.from_data(code))
+    _engine().finalize_object()
+    return _engine().get_function_address(name)
