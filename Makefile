@@ -15,7 +15,7 @@ export PYTHONUNBUFFERED := 1
 RUFF := $(BIN)/ruff check --line-length 120 --target-version py311 --cache-dir build/ruff \
 	--select B,C4,E,F,I,NPY,PIE,UP,W --ignore B905,C408,E731 --per-file-ignores "examples/*:E402" --exclude docs/chapters
 
-.PHONY: help demo test lint parity bench examples book coverage clean distclean
+.PHONY: help demo test lint parity bench examples book readme coverage clean distclean
 .DEFAULT_GOAL := help
 
 help: ## what each target does
@@ -50,6 +50,9 @@ examples: $(INSTALLED)-test ## run every chapter in full
 book: $(INSTALLED)-docs ## pages and notebooks from the chapters, in build/book
 	$(BIN)/sphinx-build -W --keep-going -q -d build/doctrees docs build/book
 	@echo "build/book/index.html"
+
+readme: $(INSTALLED)-core ## write the README's derived tables (speed, lecture index)
+	$(BIN)/python -m docs.readme
 
 coverage: $(INSTALLED)-test ## line and branch coverage of the tests, without the JIT, which hides lines
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m coverage run -m pytest -m "not parity and not slow"
