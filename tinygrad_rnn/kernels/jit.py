@@ -140,6 +140,7 @@ def generated(name: str, text: str) -> ModuleType:
 _lock = threading.RLock()
 _spent = 0.0  # seconds of compiling so far
 _announced = False
+_alive: list[Any] = []  # what addresses point into
 
 
 def _announce() -> None:
@@ -197,27 +198,46 @@ def parse_signature(text: str, dtype: np.dtype) -> Any:
     return eval(text, {"__builtins__": {}}, names)
 
 
-def kernel(signature: str, dtypes: str = "fd") -> Callable[[Callable], Compiled]:
-    """Decorate a function that Python calls: `name[dtype](...)`. `T` in the signature is the dtype.
+@contextmanager
+def _caching_in(path: Path) -> Iterator[None]:
+    """Numba's cache folder while a function of ours is declared; the user's functions keep theirs."""
+    saved = numba.config.CACHE_DIR
+    try:
+        numba.config.CACHE_DIR = str(path)
+        yield
+    finally:
+        numba.config.CACHE_DIR = saved
 
-    Numba's own settings stay untouched: the cache folder is set while our function is declared and then put back.
-    """
+
+def kernel(signature: str, dtypes: str = "fd") -> Callable[[Callable], Compiled]:
+    """Decorate a function that Python calls: `name[dtype](...)`. `T` in the signature is the dtype."""
 
     def declare(function: Callable) -> Compiled:
-        python = getattr(function, "py_func", function)
-
         def build(dtype: np.dtype) -> Any:
-            saved = numba.config.CACHE_DIR
-            try:
-                numba.config.CACHE_DIR = str(folder() / dtype.name)
+            with _caching_in(folder() / dtype.name):
                 dispatcher = numba.njit(cache=True, **OPTIONS)(python)
-            finally:
-                numba.config.CACHE_DIR = saved
             with _compiling():
                 dispatcher.compile(parse_signature(signature, dtype))
             dispatcher.disable_compile()
             return dispatcher
 
+        python = getattr(function, "py_func", function)
+        return functools.update_wrapper(Compiled(python.__qualname__, build, dtypes), python)
+
+    return declare
+
+
+def routine(signature: str, dtypes: str = "fd") -> Callable[[Callable], Compiled]:
+    """Decorate a function that compiled code calls by its address, `name[dtype]`: it is compiled once, not into each caller."""
+
+    def declare(function: Callable) -> Compiled:
+        def build(dtype: np.dtype) -> int:
+            with _caching_in(folder() / dtype.name), _compiling():
+                compiled = numba.cfunc(parse_signature(signature, dtype), cache=True, error_model="numpy")(python)
+            _alive.append(compiled)
+            return compiled.address
+
+        python = getattr(function, "py_func", function)
         return functools.update_wrapper(Compiled(python.__qualname__, build, dtypes), python)
 
     return declare

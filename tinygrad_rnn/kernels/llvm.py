@@ -23,6 +23,9 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 I1, I8, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 32, 64))
 BYTE_POINTER = I8.as_pointer()
@@ -462,3 +465,124 @@ def load_object(code: bytes, name: str) -> int:
     _engine().add_object_file(llvm.ObjectFileRef.from_data(code))
     _engine().finalize_object()
     return _engine().get_function_address(name)
+
+
+# ---- words of memory and calls by address, for functions that Numba compiles ------------------------------------------
+
+
+def _word_intrinsic(result: types.Type) -> Callable:
+    """Make code(builder, *values) on 64-bit integers callable from compiled functions."""
+
+    def declare(code: Callable) -> Any:
+        parameters = list(inspect.signature(code).parameters.values())[1:]
+
+        def definition(typingctx: Any, *args: Any) -> Any:
+            def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+                value = code(builder, *values)
+                return context.get_dummy_value() if value is None else value
+
+            return result(*[types.intp] * len(parameters)), generate
+
+        context = inspect.Parameter("typingctx", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        definition.__signature__ = inspect.Signature([context, *parameters])  # type: ignore[attr-defined]
+        definition.__name__ = definition.__qualname__ = code.__name__
+        definition.__doc__ = code.__doc__
+        return intrinsic(definition)
+
+    return declare
+
+
+def _word(builder: Any, address: Any) -> Any:
+    return builder.inttoptr(address, I64.as_pointer())
+
+
+@_word_intrinsic(types.intp)
+def load(builder, address):
+    """The word at an address, ordered with all other accesses below."""
+    return builder.load_atomic(_word(builder, address), "seq_cst", 8)
+
+
+@_word_intrinsic(types.void)
+def store(builder, address, value):
+    """Write a word, ordered."""
+    builder.store_atomic(value, _word(builder, address), "seq_cst", 8)
+
+
+@_word_intrinsic(types.intp)
+def exchange(builder, address, value):
+    """Write a word; gives what stood there before."""
+    return builder.atomic_rmw("xchg", _word(builder, address), value, "seq_cst")
+
+
+@_word_intrinsic(types.intp)
+def fetch_add(builder, address, value):
+    """Add to a word; gives what stood there before."""
+    return builder.atomic_rmw("add", _word(builder, address), value, "seq_cst")
+
+
+@_word_intrinsic(types.boolean)
+def compare_exchange(builder, address, old, new):
+    """Write `new` if `old` stands there; whether it did."""
+    return builder.extract_value(builder.cmpxchg(_word(builder, address), old, new, "seq_cst", "seq_cst"), 1)
+
+
+@_word_intrinsic(types.void)
+def pause(builder):
+    """Let the processor breathe within a spinning loop."""
+    if _X86:
+        name, args = "llvm.x86.sse2.pause", []
+    elif llvm.get_process_triple().startswith(("aarch64", "arm64")):
+        name, args = "llvm.aarch64.hint", [I32(1)]
+    else:
+        return
+    function = ir.FunctionType(ir.VoidType(), [a.type for a in args])
+    builder.call(cgutils.get_or_insert_function(builder.module, function, name), args)
+
+
+@intrinsic
+def call(typingctx, address, args):
+    """Call the C function void(int64, ...) at an address with a tuple of integers."""
+
+    def generate(context, builder, signature, values):
+        words = cgutils.unpack_tuple(builder, values[1])
+        function = ir.FunctionType(ir.VoidType(), [I64] * len(words)).as_pointer()
+        builder.call(builder.inttoptr(values[0], function), words)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.UniTuple(types.intp, len(args))), generate
+
+
+@intrinsic
+def outline(typingctx, function, args):
+    """(address, context): a C function void(part, parts, context) that calls function(part, parts, *args).
+
+    The context stands in the frame of the function that calls this and begins with a word that becomes 1 if a part fails.
+    """
+    typingctx.resolve_function_type(function, (types.intp, types.intp, *args), {})  # compiles it
+
+    def generate(context, builder, signature, values):
+        compiled = function.dispatcher.get_compile_result(types.none(types.intp, types.intp, *args))
+        context.active_code_library.add_linking_library(compiled.library)
+        record = ir.LiteralStructType([I64, context.get_value_type(args)])
+        room = cgutils.alloca_once(builder, record)
+        builder.store(I64(0), builder.bitcast(room, I64.as_pointer()))
+        inside = [I32(0), I32(1)]
+        builder.store(values[1], builder.gep(room, inside))
+
+        entry = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [I64] * 3), f"{builder.function.name}.part")
+        entry.linkage = "internal"
+        b = ir.IRBuilder(entry.append_basic_block())
+        part, parts, where = entry.args
+        shared = b.inttoptr(where, record.as_pointer())
+        members = cgutils.unpack_tuple(b, b.load(b.gep(shared, inside)))
+        callee = context.declare_function(b.module, compiled.fndesc)
+        status, _ = context.call_conv.call_function(
+            b, callee, types.none, compiled.signature.args, [part, parts, *members])
+        with b.if_then(status.is_error):
+            b.store(I64(1), b.inttoptr(where, I64.as_pointer()))
+        b.ret_void()
+
+        words = [builder.ptrtoint(entry, I64), builder.ptrtoint(room, I64)]
+        return context.make_tuple(builder, signature.return_type, words)
+
+    return types.UniTuple(types.intp, 2)(function, args), generate
