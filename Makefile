@@ -78,9 +78,9 @@ $(INSTALLED)-test: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[test]'
 	@touch $@ $(INSTALLED)-core
 
-# torch first and by exact version: its CPU build, where the index has one, then serves the rest.
+# torch first and alone, at the exact version of constraints.txt: its CPU build, where there is one, then serves the rest.
 $(INSTALLED)-peers: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) torch==2.13.0
+	$(PIP) torch
 	$(PIP) --editable '.[test,peers]'
 	@touch $@ $(INSTALLED)-test $(INSTALLED)-core
 
