@@ -151,7 +151,8 @@ def complaints(public: object) -> Iterator[str]:
             if not label.startswith("_") and (inspect.isfunction(member) or isinstance(member, property)):
                 if not inspect.getdoc(member):
                     yield f"{label} has no docstring"
-                yield from (f"{label}: {fault}" for fault in unannotated(member) if inspect.isfunction(member))
+                function = member.fget if isinstance(member, property) else member
+                yield from (f"{label}: {fault}" for fault in unannotated(function))
 
 
 def unannotated(function: object) -> Iterator[str]:
