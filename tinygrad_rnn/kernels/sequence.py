@@ -1,0 +1,177 @@
+"""A recurrence over a whole sequence, in compiled code: for each step the stages of a cell, for each stage the products that
+feed it and then its elementwise unit (units.py), a block of units at a time.
+
+What a cell does is a table of integers, so this loop is compiled once for all cells. The batch is split over the threads, which
+do not meet before the sequence ends; a row's numbers never depend on the other rows.
+
+    STAGE    unit, table, blocks, block, width, first product, end of products
+    PRODUCT  tile, last tile, A: base, step, row, segments, segment, depth; panels: base, block;
+             start (0: accumulate), C: base, step, row, slot, block; blocks
+
+All bases are addresses, all distances bytes. `C[row, slot s] (+)= sum over segments and k of A[row, segment, k] B[segment, k, s]`.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+from .jit import helper, kernel, native
+from .llvm import Emit, Int, call, load
+from .pool import share
+from .tiles import ROWS as _ROWS
+
+SLOTS = 4                                   # vectors of a tile: so many gates of one vector of units at once
+ROWS = {**_ROWS, 4: _ROWS[3] * 3 // 4}      # the most rows of a tile, by its vectors
+STEPS = 64                                  # rows of x that go with each panel, at least
+
+STAGE = 8 * 8
+(UNIT, TABLE, BLOCKS, BLOCK, WIDTH, FIRST, END) = range(0, 56, 8)
+PRODUCT = 17 * 8
+(TILE, LAST_TILE, A, A_STEP, A_ROW, SEGMENTS, SEGMENT, DEPTH, PANELS, PANEL_BLOCK, START, C, C_STEP, C_ROW, SLOT, C_BLOCK,
+ COUNT) = range(0, PRODUCT, 8)
+
+
+# ---- tiles --------------------------------------------------------------------------------------------------------------
+def _tile(vectors: int):
+    def kernel(e: Emit, m: Int, a: Int, a_row: Int, segments: Int, segment: Int, depth: Int, b: Int, start: Int,
+               start_row: Int, c: Int, c_row: Int, slot: Int) -> None:
+        """m rows of `vectors` vectors that stand `slot` apart; rows in tiles of as equal size as can be."""
+        limit = ROWS[vectors]
+        tiles = (m + (limit - 1)) // limit
+
+        def tile(i: Int, left: Int, a: Int, start: Int, c: Int):
+            rows = (left + (tiles - i - 1)) // (tiles - i)
+            e.switch(rows, {r: lambda r=r: case(r, a, start, c) for r in range(1, limit + 1)})
+            return [left - rows, a + rows * a_row, start + rows * start_row, c + rows * c_row]
+
+        def case(rows: int, a: Int, start: Int, c: Int) -> None:
+            for r in range(rows):           # C is on its way while the product is computed
+                for s in range(vectors):
+                    e.prefetch(start + r * start_row + s * slot)
+
+            def along(i: Int, a: Int, b: Int, *sums):
+                b, *sums = _multiply(e, rows, vectors, a, a_row, b, depth, sums)
+                return [a + segment, b, *sums]
+
+            zeros = [e.const(0.0)] * (rows * vectors)
+            sums = e.loop(segments, along, a, b, *zeros, at_least_once=True)[2:]
+            for r in range(rows):
+                for s in range(vectors):
+                    e.store(c + r * c_row + s * slot, e.load(start + r * start_row + s * slot) + sums[r * vectors + s])
+
+        e.loop(tiles, tile, m, a, start, c)
+
+    return native(kernel, f"sequence_tile{vectors}")
+
+
+def _multiply(e: Emit, rows: int, vectors: int, a: Int, a_row: Int, b: Int, depth: Int, sums: list) -> list:
+    """Add A B over one segment to the sums; gives where B goes on, and the sums."""
+    groups = range(0, rows, 3)
+
+    def step(_: Int, b: Int, *carried):
+        pointers, sums = carried[:len(groups)], list(carried[len(groups):])
+
+        def element(r: int):
+            return e.broadcast(pointers[r // 3] + (a_row * (r % 3) if r % 3 else 0))
+
+        if rows < vectors:                  # hold the shorter side in registers
+            elements = [element(r) for r in range(rows)]
+            for s in range(vectors):
+                vector = e.load(b + s * e.bytes)
+                for r in range(rows):
+                    sums[r * vectors + s] = elements[r].fma(vector, sums[r * vectors + s])
+        else:
+            loaded = [e.load(b + s * e.bytes) for s in range(vectors)]
+            for r in range(rows):
+                x = element(r)
+                for s in range(vectors):
+                    sums[r * vectors + s] = x.fma(loaded[s], sums[r * vectors + s])
+        return [b + vectors * e.bytes, *(p + e.size for p in pointers), *sums]
+
+    out = e.loop(depth, step, b, *(a + a_row * r for r in groups), *sums, at_least_once=True)
+    return [out[0], *out[1 + len(groups):]]
+
+
+tiles = {vectors: _tile(vectors) for vectors in range(1, SLOTS + 1)}
+
+
+# ---- the loop over time -------------------------------------------------------------------------------------------------
+Job = namedtuple("Job", "size steps batch backward bounds active stages n_stages products outside n_outside flat")
+
+
+@helper
+def multiply(product, block, step, row, rows):
+    """One product of one stage, for one block of its columns."""
+    tile = load(product + TILE) if block + 1 < load(product + COUNT) else load(product + LAST_TILE)
+    c_row = load(product + C_ROW)
+    c = load(product + C) + step * load(product + C_STEP) + row * c_row + block * load(product + C_BLOCK)
+    start, start_row = load(product + START), 0
+    if start == 0:
+        start, start_row = c, c_row
+    a_row = load(product + A_ROW)
+    a = load(product + A) + step * load(product + A_STEP) + row * a_row
+    call(tile, (rows, a, a_row, load(product + SEGMENTS), load(product + SEGMENT), load(product + DEPTH),
+                load(product + PANELS) + block * load(product + PANEL_BLOCK), start, start_row, c, c_row, load(product + SLOT)))
+
+
+@helper
+def running(job, step, row, end):
+    """How many of the rows from `row` on are not over at a step; they are sorted, the longest first."""
+    return max(0, min(end, load(job.active + 8 * step)) - row)
+
+
+@helper
+def outside(job, first, end, row, last):
+    """Products with what is known for all steps (forward x, backward the gradient of x), for a few steps together."""
+    for q in range(job.n_outside):
+        product = job.outside + q * PRODUCT
+        for block in range(load(product + COUNT)):
+            if job.flat and row == 0 and last == job.batch:
+                multiply(product, block, first, 0, (end - first) * job.batch)
+            else:
+                for step in range(first, end):
+                    rows = running(job, step, row, last)
+                    if rows > 0:
+                        multiply(product, block, step, row, rows)
+
+
+@helper
+def one_step(job, step, row, rows):
+    """All stages of a cell at one step."""
+    for s in range(job.n_stages):
+        stage = job.stages + s * STAGE
+        unit, table, lanes = load(stage + UNIT), load(stage + TABLE), load(stage + BLOCK)
+        first, end = load(stage + FIRST), load(stage + END)
+        for block in range(load(stage + BLOCKS)):
+            for q in range(first, end):
+                multiply(job.products + q * PRODUCT, block, step, row, rows)
+            if unit != 0:
+                call(unit, (rows, min(lanes, load(stage + WIDTH) - block * lanes), step, row, block * lanes, table))
+
+
+@helper
+def band(part, parts, job):
+    """The whole sequence for the rows of one thread."""
+    row, last = load(job.bounds + 8 * part), load(job.bounds + 8 * (part + 1))
+    if last <= row:
+        return
+    together = max(1, STEPS // (last - row))
+    for i in range(0, job.steps, together):
+        n = min(together, job.steps - i)
+        first = job.steps - i - n if job.backward else i
+        if not job.backward:
+            outside(job, first, first + n, row, last)
+        for k in range(n):
+            step = first + (n - 1 - k if job.backward else k)
+            rows = running(job, step, row, last)
+            if rows > 0:
+                one_step(job, step, row, rows)
+        if job.backward:
+            outside(job, first, first + n, row, last)
+
+
+@kernel("void(intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp)", dtypes="q")
+def run(pool, parts, size, steps, batch, backward, bounds, active, stages, n_stages, products, outside_products, n_outside, flat):
+    """The whole sequence for all rows, by the threads of a pool; see `band`."""
+    job = Job(size, steps, batch, backward, bounds, active, stages, n_stages, products, outside_products, n_outside, flat)
+    share(pool, parts, band, (job,))
