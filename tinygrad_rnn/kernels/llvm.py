@@ -121,7 +121,7 @@ class Mask(Value):
     def select(self, yes: Any, no: Any) -> Any:
         """`yes` where true, else `no`; numbers become what the other one is."""
         known = yes if isinstance(yes, Value) else no if isinstance(no, Value) else self.e.const(0.0)
-        return type(known)(self.e, self.e.b.select(self.v, known.wrap(yes).v, known.wrap(no).v))  # type: ignore
+        return type(known)(known.e, self.e.b.select(self.v, known.wrap(yes).v, known.wrap(no).v))  # type: ignore
 
 
 class Lanes(Value):
@@ -228,6 +228,12 @@ class V(Value):
         """Towards zero; lanes that do not fit are undefined."""
         return Lanes(self.e, self.e.b.fptosi(self.v, self.e.integers))
 
+    def to(self, e: "Emit") -> "V":
+        """The same numbers in the format of another emitter of as many lanes, rounded if need be."""
+        if e.size == self.e.size:
+            return V(e, self.v)
+        return V(e, (self.e.b.fpext if e.size > self.e.size else self.e.b.fptrunc)(self.v, e.vector))
+
     def fold(self, combine: Callable[["V", "V"], "V"]) -> "V":
         """All lanes combined into every lane, by halves: lane k with lane k + width / 2, and so on."""
         x, half = self, self.e.width // 2
@@ -243,16 +249,20 @@ class V(Value):
 class Emit:
     """Writes vector code of one dtype; addresses are `Int`s that count bytes."""
 
-    def __init__(self, builder: ir.IRBuilder, dtype: Any) -> None:
+    def __init__(self, builder: ir.IRBuilder, dtype: Any, width: int = 0) -> None:
         self.b = builder
         self.dtype = np.dtype(dtype)
         self.size = self.dtype.itemsize
-        self.bytes = vector_bytes()
-        self.width = self.bytes // self.size
+        self.width = width or vector_bytes() // self.size
+        self.bytes = self.width * self.size
         self.scalar = {4: ir.FloatType(), 8: ir.DoubleType()}[self.size]
         self.vector = ir.VectorType(self.scalar, self.width)
         self.integers = ir.VectorType(ir.IntType(8 * self.size), self.width)
         self.suffix = f"v{self.width}f{8 * self.size}"
+
+    def double(self) -> "Emit":
+        """The emitter of as many lanes of float64, for `V.to`: sums that need more precision than their terms."""
+        return Emit(self.b, np.float64, self.width)
 
     # -- constants
 
@@ -362,7 +372,7 @@ class Emit:
         k, *phis = (b.phi(t) for t in [I64, *(x.v.type for x in start)])
         for phi, x in zip([k, *phis], [self.int(0), *start]):
             phi.add_incoming(x.v, before)
-        result = list(body(Int(self, k), *(type(x)(self, phi) for x, phi in zip(start, phis))) or ())
+        result = list(body(Int(self, k), *(type(x)(x.e, phi) for x, phi in zip(start, phis))) or ())
         following, end = b.add(k, I64(1)), b.block
         for phi, v in zip([k, *phis], [following, *(x.v for x in result)]):
             phi.add_incoming(v, end)
@@ -375,7 +385,7 @@ class Emit:
             phi = b.phi(x.v.type)
             phi.add_incoming(x.v, before)
             phi.add_incoming(y.v, end)
-            out.append(type(x)(self, phi))
+            out.append(type(x)(x.e, phi))
         return out
 
     @contextmanager
@@ -537,6 +547,16 @@ def pause(builder):
         return
     function = ir.FunctionType(ir.VoidType(), [a.type for a in args])
     builder.call(cgutils.get_or_insert_function(builder.module, function, name), args)
+
+
+def stack_room(bytes_: int) -> Any:
+    """A compiled function room() that gives the address of that many bytes in the frame of the function that calls it."""
+
+    @_word_intrinsic(types.intp)
+    def room(builder):
+        return builder.ptrtoint(cgutils.alloca_once(builder, ir.ArrayType(I8, bytes_)), I64)
+
+    return room
 
 
 @intrinsic

@@ -4,7 +4,9 @@ A ufunc brings what an elementwise operation needs beside its arithmetic, all of
 dispatch in a quarter of a microsecond, and it runs without the GIL. We only supply the innermost loop.
 """
 import ctypes
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,8 @@ import numpy as np
 from .jit import Compiled, native
 from .llvm import Emit, Int, V
 
-# What NumPy's C interface documents: PyUFunc_FromFuncAndData is entry 1 of its ufunc table.
-_FROM_FUNC_AND_DATA = 1
+# What NumPy's C interface documents: PyUFunc_FromFuncAndData is entry 1 of its ufunc table, PyUFunc_FromFuncAndDataAndSignature entry 31.
+_FROM_FUNC_AND_DATA, _WITH_SIGNATURE = 1, 31
 _NO_IDENTITY = -1
 _alive: list[Any] = []  # NumPy keeps pointers to these
 
@@ -26,14 +28,14 @@ def ufunc(function: Callable[..., V], inputs: int, name: str | None = None, dtyp
     """
     name = name or function.__name__.strip("_")
     loop = native(_loop(function, inputs), f"ufunc_{name}", dtypes)
-    return Compiled(name, lambda dtype: _make([loop[dtype]], [dtype], inputs, name, function.__doc__ or ""), dtypes)
+    return Compiled(name, lambda dtype: _make([loop[dtype]], [dtype] * (inputs + 1), inputs, name, function.__doc__ or ""), dtypes)
 
 
 def joint_ufunc(function: Callable[..., V], inputs: int, name: str | None = None) -> np.ufunc:
     """The same as one NumPy ufunc for float32 and float64, compiled at once: half the time of a call, `tanh(x, out=y)`."""
     name = name or function.__name__.strip("_")
     loop = native(_loop(function, inputs), f"ufunc_{name}")
-    return _make([loop[d] for d in loop.dtypes], loop.dtypes, inputs, name, function.__doc__ or "")
+    return _make([loop[d] for d in loop.dtypes], [d for d in loop.dtypes for _ in range(inputs + 1)], inputs, name, function.__doc__ or "")
 
 
 def _loop(function: Callable[..., V], inputs: int) -> Callable:
@@ -78,15 +80,62 @@ def _loop(function: Callable[..., V], inputs: int) -> Callable:
     return loop
 
 
-def _make(loops: list[int], dtypes: list[np.dtype], inputs: int, name: str, doc: str) -> np.ufunc:
+def gufunc(kernel: Callable[..., None], signature: str, kinds: Sequence[str] = ("ff", "dd"), name: str | None = None) -> np.ufunc:
+    """A function of whole rows as a generalised ufunc, compiled for all its kinds at once.
+
+    Parameters
+    ----------
+    kernel : kernel(e, sizes, *operands), for one row
+        sizes: the lengths that the signature names, in the order of their first appearance.
+        operands: `Operand`s, inputs and then outputs.
+    signature : NumPy's, such as "(n),()->(n)"
+    kinds : the dtype characters of all operands; the first one is the emitter's
+    """
+    name = name or kernel.__name__.strip("_")
+    sides = [[tuple(filter(None, core.split(","))) for core in re.findall(r"\(([^)]*)\)", side)] for side in signature.split("->")]
+    cores = [core for side in sides for core in side]
+    sizes = list(dict.fromkeys(size for core in cores for size in core))
+
+    def loop(e: Emit, operands: Int, dimensions: Int, strides: Int, data: Int) -> None:
+        outer, *lengths = (e.load_int(dimensions + 8 * i) for i in range(1 + len(sizes)))
+        steps = [e.load_int(strides + 8 * i) for i in range(len(cores))]
+        inner = (e.load_int(strides + 8 * i) for i in range(len(cores), len(cores) + sum(map(len, cores))))
+        core_strides = [tuple(next(inner) for _ in core) for core in cores]
+        flags = e.save_flags()
+
+        def row(_: Int, *addresses: Int) -> list[Int]:
+            kernel(e, lengths, *map(Operand, addresses, core_strides))
+            return [address + step for address, step in zip(addresses, steps)]
+
+        e.loop(outer, row, *(e.load_int(operands + 8 * i) for i in range(len(cores))))
+        e.restore_flags(flags)
+
+    loops = [native(loop, f"gufunc_{name}_{kind}", kind[0])[kind[0]] for kind in kinds]
+    return _make(loops, [np.dtype(c) for kind in kinds for c in kind], len(sides[0]), name, kernel.__doc__ or "", signature)
+
+
+@dataclass(frozen=True)
+class Operand:
+    """Where one row of an operand stands: its address, and the distance in bytes along each of its core dimensions."""
+
+    address: Int
+    strides: tuple[Int, ...]
+
+
+def _make(loops: list[int], dtypes: list[np.dtype], inputs: int, name: str, doc: str, signature: str = "") -> np.ufunc:
+    """dtypes: those of all operands, for one loop after the other."""
     get_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
         ("PyCapsule_GetPointer", ctypes.pythonapi))
     table = ctypes.cast(get_pointer(np._core.umath._UFUNC_API, None), ctypes.POINTER(ctypes.c_void_p))
-    create = ctypes.PYFUNCTYPE(
-        ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_int,
-        ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int)(table[_FROM_FUNC_AND_DATA])
+    parameters = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_int,
+                  ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int]
     functions, data = (ctypes.c_void_p * len(loops))(*loops), (ctypes.c_void_p * len(loops))()
-    kinds = bytes(dtype.num for dtype in dtypes for _ in range(inputs + 1))
+    kinds = bytes(dtype.num for dtype in dtypes)
     text = name.encode(), doc.encode()
-    _alive.append((functions, data, kinds, text))
-    return create(functions, data, kinds, len(loops), inputs, 1, _NO_IDENTITY, *text, 0)
+    outputs = len(dtypes) // len(loops) - inputs
+    args: list[Any] = [functions, data, kinds, len(loops), inputs, outputs, _NO_IDENTITY, *text, 0]
+    entry = _FROM_FUNC_AND_DATA
+    if signature:
+        entry, parameters, args = _WITH_SIGNATURE, [*parameters, ctypes.c_char_p], [*args, signature.encode()]
+    _alive.append(args)
+    return ctypes.PYFUNCTYPE(ctypes.py_object, *parameters)(table[entry])(*args)
