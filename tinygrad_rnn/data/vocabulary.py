@@ -1,0 +1,180 @@
+"""Vocabulary: tokens, characters or words alike, to consecutive ids and back."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+UNKNOWN = "<unk>"
+_FORMAT = "tinygrad_rnn.vocabulary"
+
+
+class Vocabulary:
+    """An id for each token.
+
+    Ids are stable: the special tokens in their order, then the others by falling count, ties in the order of the tokens
+    as Python compares strings.  The same counts give the same ids, in whatever order they were counted.
+
+    Parameters
+    ----------
+    counts : mapping str -> int
+        How often each token occurs: `collections.Counter(text)` for characters, `Counter(text.split())` for words.
+    min_count : int
+        Tokens that occur less often are left out.
+    max_size : int, optional
+        The largest number of ids, special tokens included.
+    specials : sequence of str
+        Tokens that come first whether they occur or not.  With "<unk>" among them `encode` gives its id to tokens that
+        it does not know.
+
+    Raises
+    ------
+    ValueError
+        For specials that stand twice, a max_size that has no room for them, a min_count below 1, or no token at all.
+    TypeError
+        For counts that are no mapping, or tokens that are no strings.
+
+    Examples
+    --------
+    >>> vocabulary = Vocabulary(Counter("hello"))
+    >>> vocabulary.tokens
+    ['l', 'e', 'h', 'o']
+    >>> vocabulary.encode("hole")
+    array([2, 3, 0, 1])
+    """
+
+    __hash__ = None     # type: ignore[assignment]
+
+    def __init__(self, counts: Mapping[str, int], min_count: int = 1, max_size: int | None = None,
+                 specials: Sequence[str] = ()) -> None:
+        if not isinstance(counts, Mapping):
+            raise TypeError("Vocabulary: counts must map tokens to how often they occur, got "
+                            f"{type(counts).__name__}; collections.Counter(tokens) counts")
+        if isinstance(specials, str):
+            raise TypeError(f"Vocabulary: specials must be a sequence of tokens, got the string {specials!r}")
+        if min_count < 1:
+            raise ValueError(f"Vocabulary: min_count must be at least 1, got {min_count}")
+        specials = list(specials)
+        if max_size is not None and max_size < len(specials):
+            raise ValueError(f"Vocabulary: max_size={max_size} has no room for {len(specials)} special tokens")
+        for token in (*specials, *counts):
+            if not isinstance(token, str):
+                raise TypeError(f"Vocabulary: tokens must be strings, got {token!r}")
+        frequent = sorted((token for token, count in counts.items() if count >= min_count and token not in specials),
+                          key=lambda token: (-counts[token], token))
+        self._set([*specials, *frequent][:max_size], len(specials))
+
+    def _set(self, tokens: list[str], specials: int) -> None:
+        if not tokens:
+            raise ValueError("Vocabulary: there are no tokens; is the text empty, or min_count too high?")
+        self._tokens, self._specials = tokens, specials
+        self._ids = {token: k for k, token in enumerate(tokens)}
+        if len(self._ids) < len(tokens):
+            twice = next(token for k, token in enumerate(tokens) if self._ids[token] != k)
+            raise ValueError(f"Vocabulary: the token {twice!r} stands twice")
+
+    @property
+    def tokens(self) -> list[str]:
+        """All tokens, in the order of their ids; a copy."""
+        return list(self._tokens)
+
+    @property
+    def specials(self) -> list[str]:
+        """The special tokens, which come first; a copy."""
+        return self._tokens[:self._specials]
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def __contains__(self, token: object) -> bool:
+        return token in self._ids
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Vocabulary):
+            return NotImplemented
+        return self._tokens == other._tokens and self._specials == other._specials
+
+    def __repr__(self) -> str:
+        shown = ", ".join(map(repr, self._tokens[:5])) + (", ..." if len(self) > 5 else "")
+        return f"Vocabulary({len(self):,} tokens: {shown})"
+
+    # ---- to ids and back ----------------------------------------------------------------------------------------------
+    def encode(self, tokens: Iterable[str]) -> np.ndarray:
+        """Ids of tokens; of a string, those of its characters.
+
+        Returns
+        -------
+        ndarray of int64, (number of tokens,)
+
+        Raises
+        ------
+        KeyError
+            For a token that is not in the vocabulary, with its position, unless "<unk>" is among the specials.
+        """
+        tokens = tokens if isinstance(tokens, Sequence) else list(tokens)
+        if UNKNOWN in self.specials:
+            unknown = self._ids[UNKNOWN]
+            return np.fromiter((self._ids.get(token, unknown) for token in tokens), np.int64, len(tokens))
+        try:
+            return np.fromiter(map(self._ids.__getitem__, tokens), np.int64, len(tokens))
+        except KeyError as error:
+            token = error.args[0]
+        raise KeyError(f"encode: the token {token!r} at position {list(tokens).index(token)} is not among the {len(self):,} "
+                       f"of the vocabulary; with {UNKNOWN!r} among the specials it would be encoded as that")
+
+    def decode(self, ids: Any) -> list[str]:
+        """Tokens of ids; `"".join` makes a text of characters.
+
+        Raises
+        ------
+        IndexError
+            For an id that no token has, with its position.
+        TypeError
+            For ids that are not integers.
+        """
+        array = np.asarray(ids)
+        if array.ndim != 1:
+            raise ValueError(f"decode: ids must have one dimension, got shape {array.shape}")
+        if array.size and array.dtype.kind not in "iu":
+            raise TypeError(f"decode: ids must be integers, got dtype {array.dtype}")
+        wrong = np.flatnonzero((array < 0) | (array >= len(self)))
+        if len(wrong):
+            raise IndexError(f"decode: id {array[wrong[0]]} at position {wrong[0]}: there are {len(self):,} tokens, "
+                             f"0 to {len(self) - 1}")
+        return [self._tokens[k] for k in array.tolist()]
+
+    # ---- files ----------------------------------------------------------------------------------------------------------
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write as JSON; a file that exists is replaced at once or not at all."""
+        path = Path(path)
+        content = {"format": _FORMAT, "version": 1, "specials": self._specials, "tokens": self._tokens}
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            draft.write_text(json.dumps(content, indent=0) + "\n", encoding="ascii")
+            os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
+        """Read what `save` wrote.  ValueError naming the file if it is something else."""
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            raise ValueError(f"Vocabulary.load: {path} is not JSON: {error}") from None
+        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+            raise ValueError(f"Vocabulary.load: {path} holds no vocabulary")
+        if content.get("version") != 1:
+            raise ValueError(f"Vocabulary.load: {path} is of version {content.get('version')!r}, this library reads version 1")
+        tokens, specials = content.get("tokens"), content.get("specials")
+        if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens) or \
+                type(specials) is not int or not 0 <= specials <= len(tokens):
+            raise ValueError(f"Vocabulary.load: {path} is damaged: tokens must be strings, specials how many of them lead")
+        vocabulary = cls.__new__(cls)
+        vocabulary._set(tokens, specials)
+        return vocabulary

@@ -1,0 +1,5 @@
+"""What is said of a model's predictions."""
+
+from .perplexity import perplexity
+
+__all__ = ["perplexity"]
