@@ -187,8 +187,8 @@ def _gradients(node: Node, g: Any, create_graph: bool, needed: set[int] | None) 
         if MODE.anomaly:
             from .anomaly import check_gradient
             check_gradient(node, position, g, d)
-        if type(d) is Parts or edge.shape is None:
-            out.append((edge, d, False))
+        if type(d) is Parts:        # made by the rule for this edge alone
+            out.append((edge, d, True))
             continue
         if d.shape != edge.shape:
             d = unbroadcast(d, edge.shape)

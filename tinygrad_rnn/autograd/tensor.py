@@ -306,9 +306,10 @@ def _recorded(primitive: Primitive, edges: list[Any], values: list[Any], kwargs:
 class Parts(dict):
     """The gradient of an operation with several results: position -> gradient; absent where none came."""
 
-    def __add__(self, other: dict[int, Any]) -> "Parts":
-        return Parts({k: self[k] + other[k] if k in self and k in other else self.get(k, other.get(k))
-                      for k in self.keys() | other.keys()})
+    def __iadd__(self, other: dict[int, Any]) -> "Parts":
+        for k, g in other.items():
+            self[k] = self[k] + g if k in self else g
+        return self
 
 
 def _select(y: Any, position: int) -> Any:

@@ -10,7 +10,7 @@ from .elementwise import (cos, elu, erf, exp, expm1, gelu, leaky_relu, log, log1
                           tanh)
 from .elementwise import pow as pow
 from .indexing import getitem, index_add, masked_fill, rows, take
-from .products import matmul
+from .products import linear, matmul
 from .reductions import all as all
 from .reductions import any as any
 from .reductions import argmax, argmin, cumulative_sum, mean, std, var

@@ -47,3 +47,24 @@ def matmul(a, b):
         return np.matmul(a, b)
     dtype = np.result_type(a, b) if a.dtype.kind == b.dtype.kind else a.dtype if a.dtype.kind == "f" else b.dtype
     return kernels.matmul(a.astype(dtype, copy=False), b.astype(dtype, copy=False))
+
+
+@primitive(rules=[lambda g, _y, _x, weight, _b=None: matmul(g, weight),
+                  lambda g, _y, x, _weight, _b=None: matmul(swapaxes(_rows(g), 0, 1), _rows(x)),
+                  lambda g, _y, _x, _weight, _b=None: g], kind="structural",
+           oracle=lambda x, weight, bias=0: np.einsum("...i,oi->...o", x, weight) + bias, domain=[reals(), reals(), reals()],
+           cases=[case((3, 4), (5, 4), (5,)), case((2, 3, 4), (5, 4), (5,)), case((4,), (5, 4), (5,)), case((3, 4), (5, 4)),
+                  case((0, 4), (5, 4), (5,)), case((2, 0, 4), (1, 4), (1,))])
+def linear(x, weight, bias=None):
+    """x weight^T + bias: x (..., in), weight (out, in), bias (out,) -> (..., out), as one product."""
+    x, weight = as_array(x), as_array(weight)
+    y = matmul.forward(_rows(x), weight.T)
+    if bias is not None:
+        bias = as_array(bias)
+        y = np.add(y, bias, out=y if y.dtype == np.result_type(y, bias) else None)
+    return y.reshape(x.shape[:-1] + y.shape[-1:])       # (rows, out) -> (..., out)
+
+
+def _rows(x):
+    """All but the last axis as one."""
+    return x if x.ndim == 2 else reshape(x, (int(np.prod(x.shape[:-1])), x.shape[-1]))

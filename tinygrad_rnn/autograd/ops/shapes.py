@@ -144,7 +144,19 @@ def unstack(x, axis=0):
     ndim = np.ndim(x)
     if not -ndim <= axis < ndim:
         raise IndexError(f"unstack: axis {axis} is out of range for a tensor of {ndim} dimensions")
-    return tuple(x[_along(axis, ndim, k, None)] for k in range(x.shape[axis]))
+    return unstacked(x, axis=axis)
+
+
+# Cutting gives all pieces at once, so that their gradients are joined in one pass over memory.
+def _unstack_pull(g, y, _x, axis=0, needed=None):
+    return stacked(*_filled(g, y), axis=axis),
+
+
+@primitive(pull=_unstack_pull, kind="structural", oracle=lambda x, axis=0: tuple(np.moveaxis(x, axis, 0)), domain=[reals()],
+           cases=[case((3, 4)), case((3, 4), axis=1), case((2, 3, 4), axis=-2), case((1,)), case((2, 0))])
+def unstacked(x, axis=0):
+    """unstack, once its axis is checked."""
+    return tuple(np.moveaxis(as_array(x), axis, 0))
 
 
 def split(x, indices_or_sections, axis=0):
@@ -153,10 +165,29 @@ def split(x, indices_or_sections, axis=0):
     if isinstance(indices_or_sections, int):
         if indices_or_sections < 1 or size % indices_or_sections:
             raise ValueError(f"split: axis {axis} of size {size} does not divide into {indices_or_sections} equal sections")
-        cuts = range(0, size + 1, size // indices_or_sections) if size else [0] * (indices_or_sections + 1)
-    else:
-        cuts = [0, *indices_or_sections, size]
-    return [x[_along(axis, x.ndim, a, b)] for a, b in zip(cuts, list(cuts)[1:])]
+        indices_or_sections = [size // indices_or_sections * k for k in range(1, indices_or_sections)]
+    # As with Python's slices, an index may count from the end, and never lies beyond it.
+    cuts = tuple(slice(cut).indices(size)[1] for cut in indices_or_sections)
+    if list(cuts) != sorted(cuts):
+        raise ValueError(f"split: indices must not fall, got {tuple(indices_or_sections)} for an axis of size {size}")
+    return list(pieces(x, cuts, axis=axis))
+
+
+def _pieces_pull(g, y, x, cuts, axis=0, needed=None):
+    return joined(*_filled(g, y), axis=axis), None
+
+
+@primitive(pull=_pieces_pull, kind="structural", oracle=lambda x, cuts, axis=0: tuple(np.split(x, cuts, axis)),
+           domain=[reals()],
+           cases=[case((5, 2), cuts=(1, 3)), case((2, 6), cuts=(2, 4), axis=1), case((3,), cuts=()), case((4, 2), cuts=(0, 4))])
+def pieces(x, cuts, axis=0):
+    """split before each of the cuts, which rise."""
+    return tuple(np.split(as_array(x), cuts, axis))
+
+
+def _filled(g, y):
+    """The gradients of an operation's results, zeros for those that none came for."""
+    return [np.zeros(part.shape, part.dtype) if piece is None else piece for piece, part in zip(g, y)]
 
 
 def _along(axis, ndim, start, stop):

@@ -1,0 +1,17 @@
+"""Layers, losses and their start values: PyTorch's names, arguments and formulas."""
+
+from . import functional, init, utils
+from .activation import ELU, GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
+from .containers import ModuleList, Sequential
+from .criteria import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
+from .dropout import Dropout
+from .embedding import Embedding
+from .linear import Linear
+from .module import Module
+from .norm import LayerNorm
+from .parameter import Parameter
+from .recurrent import GRU, LSTM, RNN
+
+__all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "Dropout", "ELU", "Embedding", "GELU", "GRU", "LSTM", "LayerNorm",
+           "LeakyReLU", "Linear", "LogSoftmax", "MSELoss", "Module", "ModuleList", "NLLLoss", "Parameter", "RNN", "ReLU",
+           "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh", "functional", "init", "utils"]

@@ -1,0 +1,140 @@
+"""Embedding: a row of a table for each id.
+
+The lecture writes e_w = E o_w, the matrix E (size, vocabulary) times the one-hot column o_w of a word.  That product picks
+a column of E; here the words are the rows of the table, and the row is read without multiplying by all the zeros.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Self
+
+import numpy as np
+
+from ..autograd import Tensor
+from ..autograd.ops import expand_dims, rows, where
+from ..random import Rng
+from . import init
+from .checks import as_tensor, indices, positive
+from .module import Module
+
+
+class Embedding(Module):
+    """A table of learned vectors, read by id.
+
+    Parameters
+    ----------
+    num_embeddings : int
+        Rows of the table: ids are 0 to num_embeddings - 1.
+    embedding_dim : int
+    padding_idx : int, optional
+        An id whose row starts at zero and gets no gradient.
+    max_norm : float, optional
+        Before they are read, rows longer than this are shortened to it, in place.
+    sparse : bool
+        Gradients of the rows that were read alone; not available yet.
+    rng : numpy.random.Generator, int or None
+        The table starts standard normal, as PyTorch's.
+
+    Attributes
+    ----------
+    weight : Parameter (num_embeddings, embedding_dim)
+    """
+
+    weight: Tensor
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None,
+                 max_norm: float | None = None, sparse: bool = False, *, rng: Rng = None) -> None:
+        super().__init__()
+        positive("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        if sparse:
+            raise ValueError("Embedding: sparse=True is not available yet; sparse=False gives the same numbers")
+        if max_norm is not None and not max_norm > 0:
+            raise ValueError(f"Embedding: max_norm must be positive, got {max_norm}")
+        if padding_idx is not None:
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                raise ValueError(f"Embedding: padding_idx must be an id of {num_embeddings} rows, got {padding_idx}")
+            padding_idx %= num_embeddings
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.padding_idx, self.max_norm, self.sparse = padding_idx, max_norm, sparse
+        self.declare("weight", (num_embeddings, embedding_dim), partial(_normal_but_padding, padding_idx=padding_idx))
+        self.initialise(rng)
+
+    @classmethod
+    def from_pretrained(cls, kv_or_array: Any, vocabulary: Any = None, freeze: bool = False) -> Self:
+        """A table of given vectors.
+
+        Parameters
+        ----------
+        kv_or_array : array_like (num_embeddings, embedding_dim), floating
+        vocabulary : not available yet
+        freeze : bool
+            Keep the table as it is while training.
+        """
+        if vocabulary is not None:
+            raise ValueError("from_pretrained: vocabulary= is not available yet; order the rows by it and pass an array")
+        table = as_tensor(getattr(kv_or_array, "vectors", kv_or_array)).data
+        if table.ndim != 2 or table.dtype.kind != "f":
+            raise ValueError("from_pretrained: expected floating vectors (num_embeddings, embedding_dim), got shape "
+                             f"{table.shape} and dtype {table.dtype}")
+        layer = cls(*table.shape, rng=0)
+        layer.astype(table.dtype).weight.data[...] = table
+        layer.weight.requires_grad_(not freeze)
+        return layer
+
+    def forward(self, ids: Any) -> Tensor:
+        """ids: integers of any shape -> (..., embedding_dim)."""
+        return embedding(ids, self.weight, self.padding_idx, self.max_norm)
+
+    def extra_repr(self) -> str:
+        """Sizes and options."""
+        options = "".join(f", {name}={getattr(self, name)}" for name in ("padding_idx", "max_norm")
+                          if getattr(self, name) is not None)
+        return f"{self.num_embeddings}, {self.embedding_dim}{options}"
+
+
+def embedding(ids: Any, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None) -> Tensor:
+    """Rows of a table.
+
+    Parameters
+    ----------
+    ids : array_like of int, any shape
+    weight : Tensor (V, D)
+    padding_idx, max_norm : see `Embedding`
+
+    Returns
+    -------
+    Tensor, shape of ids + (D,)
+
+    Raises
+    ------
+    IndexError
+        For an id that is no row, with its position; ids do not count from the end.
+    TypeError
+        For ids that are not integers.
+    """
+    weight = as_tensor(weight)
+    ids = indices("embedding", "id", ids, weight.shape[0], "rows")
+    if max_norm is not None:
+        _shorten(weight.data, np.unique(ids), max_norm)
+    vectors = rows(weight, ids)
+    if padding_idx is not None:
+        # Where a constant stands in for the row that was read, no gradient reaches the row.
+        vectors = where(expand_dims(ids == padding_idx % weight.shape[0], -1), weight.data[padding_idx], vectors)
+    return vectors
+
+
+def _shorten(table: np.ndarray, ids: np.ndarray, max_norm: float) -> None:
+    """Scale the rows that are longer than max_norm down to it."""
+    lengths = np.sqrt(np.square(table[ids], dtype=np.float64).sum(1))
+    long = ids[lengths > max_norm]
+    # PyTorch's constant against a division by zero, so that the numbers agree.
+    table[long] *= (max_norm / (lengths[lengths > max_norm] + 1e-7))[:, None].astype(table.dtype)
+
+
+def _normal_but_padding(tensor: Tensor, padding_idx: int | None, rng: Rng = None) -> Tensor:
+    """Standard normal rows, zeros for padding."""
+    init.normal_(tensor, rng=rng)
+    if padding_idx is not None:
+        tensor.data[padding_idx] = 0
+    return tensor

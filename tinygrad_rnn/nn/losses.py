@@ -1,0 +1,254 @@
+"""Losses: how far a prediction is from its target, in nats where it is a probability.
+
+All take `reduction`: "mean", "sum" or "none" (one value an element of the target), and `lengths` for ragged batches.  A
+mean is over what counts: targets that are ignored, and steps beyond a length, are neither in the sum nor in the count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Tensor
+from ..autograd.ops import index_add, log_softmax, mean, nll_of_logits, permute_dims, reshape, rows, softplus, square
+from ..autograd.ops import sum as total
+from .checks import as_tensor
+from .lengths import checked, mask
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def cross_entropy(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean",
+                  label_smoothing: float = 0.0, *, lengths: Any = None) -> Tensor:
+    """Softmax and negative log-likelihood in one: -log softmax(input)[target], in nats.
+
+    Parameters
+    ----------
+    input : Tensor (N, V)
+        Logits.  Also (V,); (N, V, d1, ...), PyTorch's order, with classes on axis 1; or (T, B, V), classes last.
+    target : array_like of int
+        Classes from 0 to V - 1, or ignore_index; the shape of input without its class axis, which tells where that stands.
+    weight : array_like (V,), optional
+        A factor for each class; the mean is then the weighted one.
+    ignore_index : int
+        Targets of this value do not count.
+    reduction : "mean", "sum" or "none"
+    label_smoothing : float in [0, 1]
+        Share of the target's probability that is spread evenly over all V classes (Szegedy 2016).
+    lengths : array_like of int (B,), optional
+        Input is (T, B, V) and target (T, B): what lies beyond a row's length does not count, and may be NaN.
+
+    Returns
+    -------
+    Tensor
+        One number, or with "none" the shape of target, 0 where nothing counts.
+
+    Raises
+    ------
+    IndexError
+        For a target that is no class, with its position.
+    TypeError
+        For targets that are not integers.
+    ValueError
+        For shapes that do not fit, or a mean over nothing.
+
+    Notes
+    -----
+    loss = sum_n w[t_n] l_n / sum_n w[t_n], l_n = log(sum_v e^x_nv) - x_n,t_n.
+    """
+    who = "cross_entropy"
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"{who}: label_smoothing must lie between 0 and 1, got {label_smoothing}")
+    logits, ids, kept, shape = _class_rows(who, input, target, ignore_index, lengths)
+    w = _class_weights(who, weight, logits)
+    if label_smoothing == 0:
+        losses: Any = nll_of_logits(logits, ids)[0]
+        losses = losses if w is None else losses * w[ids]
+    else:
+        log_p = log_softmax(logits)
+        spread: Any = -mean(log_p if w is None else log_p * w, -1)
+        losses = (1 - label_smoothing) * _picked(log_p, ids, w) + label_smoothing * spread
+    return _reduced(who, losses, reduction, len(ids) if w is None else float(w[ids].sum()), kept, shape)
+
+
+def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", *,
+             lengths: Any = None) -> Tensor:
+    """-input[target] for log-probabilities, in nats: `cross_entropy` for the result of `log_softmax`.
+
+    Parameters, result and errors are those of `cross_entropy`.
+    """
+    log_p, ids, kept, shape = _class_rows("nll_loss", input, target, ignore_index, lengths)
+    w = _class_weights("nll_loss", weight, log_p)
+    return _reduced("nll_loss", _picked(log_p, ids, w), reduction, len(ids) if w is None else float(w[ids].sum()), kept,
+                    shape)
+
+
+def mse_loss(input: Any, target: Any, reduction: str = "mean", *, lengths: Any = None) -> Tensor:
+    """Squared difference (input - target)^2.
+
+    Parameters
+    ----------
+    input, target : Tensor, of one shape
+        Shapes that merely broadcast are an error: that is a mistake far more often than a wish.
+    reduction : "mean", "sum" or "none"
+    lengths : array_like of int (B,), optional
+        Both are (T, B, ...): what lies beyond a row's length does not count, and may be NaN.
+
+    Raises
+    ------
+    ValueError
+        For shapes that differ, or a mean over nothing.
+    """
+    return _elementwise("mse_loss", lambda x, t: square(x - t), [input, target], reduction, lengths)
+
+
+def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None, reduction: str = "mean",
+                                     pos_weight: Any = None, *, lengths: Any = None) -> Tensor:
+    """-t log s(x) - (1 - t) log(1 - s(x)) with the sigmoid s, in nats, stable for any logit x.
+
+    Parameters
+    ----------
+    input, target : Tensor, of one shape
+        Logits, and probabilities of "yes" (mostly 0 and 1; floating).
+    weight : array_like, optional
+        A factor for each element; broadcasts to target.
+    reduction : "mean", "sum" or "none"
+        The mean is over the number of elements, whatever the weights, as PyTorch's.
+    pos_weight : array_like, optional
+        A factor for the first term; broadcasts to target.
+    lengths : array_like of int (B,), optional
+        Both are (T, B, ...): what lies beyond a row's length does not count, and may be NaN.
+
+    Raises
+    ------
+    ValueError
+        For shapes that differ, or a mean over nothing.
+    """
+    who = "binary_cross_entropy_with_logits"
+    factors = [_broadcast(who, name, factor, input) for name, factor in (("weight", weight), ("pos_weight", pos_weight))]
+
+    def losses(x: Any, t: Any, w: Any, p: Any) -> Any:
+        # -log s(x) = softplus(-x), and 1 - s(x) = s(-x).
+        yes = t * softplus(-x)
+        value = (yes if p is None else yes * p) + (1 - t) * softplus(x)
+        return value if w is None else value * w
+
+    return _elementwise(who, losses, [input, target, *factors], reduction, lengths)
+
+
+# ---- what they share ------------------------------------------------------------------------------------------------
+def _class_rows(who: str, input: Any, target: Any, ignore_index: int, lengths: Any
+                ) -> tuple[Any, np.ndarray, np.ndarray | None, tuple[int, ...]]:
+    """Scores (n, V) and classes (n,) of the rows that count, which rows of the flattened target these are (None: all),
+    and the target's shape."""
+    x: Any = as_tensor(input)
+    ids = target.data if isinstance(target, Tensor) else np.asarray(target)
+    if x.dtype.kind != "f":
+        raise TypeError(f"{who}: input must be floating, got {x.dtype}")
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"{who}: target must hold classes as integers, got dtype {ids.dtype}")
+    if lengths is not None and (x.ndim != 3 or ids.shape != x.shape[:2]):
+        raise ValueError(f"{who}: with lengths, input must be (T, B, V) and target (T, B), got {x.shape} and {ids.shape}")
+    axis = x.ndim - 1 if lengths is not None else _class_axis(who, x.shape, ids.shape)
+    if axis != x.ndim - 1:
+        x = permute_dims(x, (*range(axis), *range(axis + 1, x.ndim), axis))
+    classes = x.shape[-1]
+    x = reshape(x, (ids.size, classes))         # (..., V) -> (N, V)
+    flat = ids.reshape(-1)
+    kept = flat != ignore_index
+    if lengths is not None:
+        kept &= mask(checked(who, lengths, *ids.shape), len(ids)).reshape(-1)       # (T, B) -> (T*B,)
+    places = np.flatnonzero(kept)
+    if len(places) < len(flat):
+        # What does not count is left out rather than multiplied by 0: a NaN there would survive that.
+        x, flat = rows(x, places), flat[places]
+    wrong = np.flatnonzero((flat < 0) | (flat >= classes))
+    if len(wrong):
+        place = np.unravel_index(places[wrong[0]], ids.shape)
+        position = f" at position {', '.join(map(str, place))}" if place else ""
+        raise IndexError(f"{who}: target{position} is {flat[wrong[0]]}, there are {classes} classes: 0 to {classes - 1}, "
+                         f"or ignore_index={ignore_index}")
+    return x, flat.astype(np.int64, copy=False), None if len(flat) == ids.size else kept, ids.shape
+
+
+def _class_axis(who: str, x: tuple[int, ...], target: tuple[int, ...]) -> int:
+    """The axis of x that target lacks: 1 as in PyTorch, or the last."""
+    second = len(x) > 1 and target == x[:1] + x[2:]
+    last = len(x) > 0 and target == x[:-1]
+    if len(x) > 2 and second and last:
+        raise ValueError(f"{who}: classes may stand on axis 1 or last in an input of shape {x} with a target of shape "
+                         f"{target}: flatten both, input.reshape(-1, V) and target.reshape(-1), or give lengths=")
+    if not second and not last:
+        fitting = f"{x[:1] + x[2:]} (classes on axis 1) or {x[:-1]} (classes last)" if len(x) > 2 else f"{x[:-1]}"
+        raise ValueError(f"{who}: input of shape {x} needs a target of shape {fitting}, got {target}")
+    return 1 if second else len(x) - 1
+
+
+def _class_weights(who: str, weight: Any, scores: Any) -> np.ndarray | None:
+    """Class weights as an array (V,) of the scores' dtype."""
+    if weight is None:
+        return None
+    w = as_tensor(weight).data.astype(scores.dtype, copy=False)
+    if w.shape != scores.shape[1:]:
+        raise ValueError(f"{who}: weight must have one entry a class, shape {scores.shape[1:]}, got {w.shape}")
+    return w
+
+
+def _picked(log_p: Any, ids: np.ndarray, w: np.ndarray | None) -> Any:
+    """-w[t_n] log_p[n, t_n]."""
+    first = np.arange(len(ids)) * log_p.shape[1]
+    losses: Any = -rows(reshape(log_p, (log_p.size,)), first + ids)       # (n, V) -> (n V,)
+    return losses if w is None else losses * w[ids]
+
+
+def _elementwise(who: str, losses: Callable[..., Any], operands: list[Any], reduction: str, lengths: Any) -> Tensor:
+    """losses(input, target, ...) of operands of one shape (or None), without what lies beyond the lengths."""
+    tensors: list[Any] = [None if x is None else as_tensor(x) for x in operands]
+    shape = tensors[0].shape
+    for x, name in zip(tensors, ("input", "target")):
+        if x.shape != shape:
+            raise ValueError(f"{who}: input and target must have one shape, got {shape} and {x.shape}")
+        if x.dtype.kind != "f":
+            raise TypeError(f"{who}: {name} must be floating, got {x.dtype}")
+    kept = None
+    if lengths is not None:
+        if len(shape) < 2:
+            raise ValueError(f"{who}: with lengths, input and target must be (T, B, ...), got {shape}")
+        real = mask(checked(who, lengths, *shape[:2]), shape[0])
+        if not real.all():
+            kept = real.reshape(-1)     # (T, B) -> (T*B,)
+            # (T, B, ...) -> (T*B, ...), of which the real steps are kept
+            tensors = [None if x is None else rows(reshape(x, (real.size, *shape[2:])), np.flatnonzero(kept))
+                       for x in tensors]
+    values = losses(*tensors)
+    return _reduced(who, values, reduction, values.size, kept, shape)
+
+
+def _broadcast(who: str, name: str, factor: Any, input: Any) -> Any:
+    """A factor at the shape of the input; None stays None."""
+    if factor is None:
+        return None
+    x, factor = as_tensor(input), as_tensor(factor).data
+    try:
+        return np.broadcast_to(factor, x.shape).astype(x.dtype, copy=False)
+    except ValueError:
+        raise ValueError(f"{who}: {name} of shape {factor.shape} does not broadcast to target of shape {x.shape}") from None
+
+
+def _reduced(who: str, losses: Any, reduction: str, count: float, kept: np.ndarray | None,
+             shape: tuple[int, ...]) -> Tensor:
+    """Losses of the rows that were kept, summed, averaged over `count`, or put back where they were."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"{who}: reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
+    if reduction == "none":
+        if kept is not None:
+            losses = index_add(np.zeros((kept.size, *losses.shape[1:]), losses.dtype), np.flatnonzero(kept), losses)
+        return reshape(losses, shape)
+    summed: Any = total(losses)
+    if reduction == "sum":
+        return summed
+    if not count:
+        raise ValueError(f"{who}: a mean over nothing: every target is ignored, or there is none; reduction='sum' gives 0")
+    return summed / count
