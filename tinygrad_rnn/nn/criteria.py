@@ -15,15 +15,16 @@ class CrossEntropyLoss(Module):
     weight: Tensor | None
 
     def __init__(self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean",
-                 label_smoothing: float = 0.0) -> None:
+                 label_smoothing: float = 0.0, *, axis: int | None = None) -> None:
         super().__init__()
         self.register_buffer("weight", weight)
         self.ignore_index, self.reduction, self.label_smoothing = ignore_index, reduction, label_smoothing
+        self.axis = axis
 
     def forward(self, input: Any, target: Any, lengths: Any = None) -> Tensor:
         """Logits and classes to a loss."""
         return losses.cross_entropy(input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing,
-                                    lengths=lengths)
+                                    lengths=lengths, axis=self.axis)
 
 
 class NLLLoss(Module):
@@ -31,14 +32,16 @@ class NLLLoss(Module):
 
     weight: Tensor | None
 
-    def __init__(self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> None:
+    def __init__(self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", *,
+                 axis: int | None = None) -> None:
         super().__init__()
         self.register_buffer("weight", weight)
-        self.ignore_index, self.reduction = ignore_index, reduction
+        self.ignore_index, self.reduction, self.axis = ignore_index, reduction, axis
 
     def forward(self, input: Any, target: Any, lengths: Any = None) -> Tensor:
         """Log-probabilities and classes to a loss."""
-        return losses.nll_loss(input, target, self.weight, self.ignore_index, self.reduction, lengths=lengths)
+        return losses.nll_loss(input, target, self.weight, self.ignore_index, self.reduction, lengths=lengths,
+                               axis=self.axis)
 
 
 class MSELoss(Module):

@@ -21,7 +21,7 @@ REDUCTIONS = ("mean", "sum", "none")
 
 
 def cross_entropy(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean",
-                  label_smoothing: float = 0.0, *, lengths: Any = None) -> Tensor:
+                  label_smoothing: float = 0.0, *, lengths: Any = None, axis: int | None = None) -> Tensor:
     """Softmax and negative log-likelihood in one: -log softmax(input)[target], in nats.
 
     Parameters
@@ -29,7 +29,7 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, ignore_index: int
     input : Tensor (N, V)
         Logits.  Also (V,); (N, V, d1, ...), PyTorch's order, with classes on axis 1; or (T, B, V), classes last.
     target : array_like of int
-        Classes from 0 to V - 1, or ignore_index; the shape of input without its class axis, which tells where that stands.
+        Classes from 0 to V - 1, or ignore_index; the shape of input without its class axis.
     weight : array_like (V,), optional
         A factor for each class; the mean is then the weighted one.
     ignore_index : int
@@ -39,6 +39,9 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, ignore_index: int
         Share of the target's probability that is spread evenly over all V classes (Szegedy 2016).
     lengths : array_like of int (B,), optional
         Input is (T, B, V) and target (T, B): what lies beyond a row's length does not count, and may be NaN.
+    axis : int, optional
+        Where the classes stand in input: 1 or last.  None: with lengths, last; else where the shape of target says, and it
+        is an error if it fits both.
 
     Returns
     -------
@@ -61,7 +64,7 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, ignore_index: int
     who = "cross_entropy"
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{who}: label_smoothing must lie between 0 and 1, got {label_smoothing}")
-    logits, ids, kept, shape = _class_rows(who, input, target, ignore_index, lengths)
+    logits, ids, kept, shape = _class_rows(who, input, target, ignore_index, lengths, axis)
     w = _class_weights(who, weight, logits)
     if label_smoothing == 0:
         losses: Any = nll_of_logits(logits, ids)[0]
@@ -74,12 +77,12 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, ignore_index: int
 
 
 def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", *,
-             lengths: Any = None) -> Tensor:
+             lengths: Any = None, axis: int | None = None) -> Tensor:
     """-input[target] for log-probabilities, in nats: `cross_entropy` for the result of `log_softmax`.
 
     Parameters, result and errors are those of `cross_entropy`.
     """
-    log_p, ids, kept, shape = _class_rows("nll_loss", input, target, ignore_index, lengths)
+    log_p, ids, kept, shape = _class_rows("nll_loss", input, target, ignore_index, lengths, axis)
     w = _class_weights("nll_loss", weight, log_p)
     return _reduced("nll_loss", _picked(log_p, ids, w), reduction, len(ids) if w is None else float(w[ids].sum()), kept,
                     shape)
@@ -139,7 +142,7 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None
 
 
 # ---- what they share ------------------------------------------------------------------------------------------------
-def _class_rows(who: str, input: Any, target: Any, ignore_index: int, lengths: Any
+def _class_rows(who: str, input: Any, target: Any, ignore_index: int, lengths: Any, axis: int | None
                 ) -> tuple[Any, np.ndarray, np.ndarray | None, tuple[int, ...]]:
     """Scores (n, V) and classes (n,) of the rows that count, which rows of the flattened target these are (None: all),
     and the target's shape."""
@@ -151,7 +154,7 @@ def _class_rows(who: str, input: Any, target: Any, ignore_index: int, lengths: A
         raise TypeError(f"{who}: target must hold classes as integers, got dtype {ids.dtype}")
     if lengths is not None and (x.ndim != 3 or ids.shape != x.shape[:2]):
         raise ValueError(f"{who}: with lengths, input must be (T, B, V) and target (T, B), got {x.shape} and {ids.shape}")
-    axis = x.ndim - 1 if lengths is not None else _class_axis(who, x.shape, ids.shape)
+    axis = _class_axis(who, x.shape, ids.shape, -1 if lengths is not None else axis)
     if axis != x.ndim - 1:
         x = permute_dims(x, (*range(axis), *range(axis + 1, x.ndim), axis))
     classes = x.shape[-1]
@@ -173,17 +176,20 @@ def _class_rows(who: str, input: Any, target: Any, ignore_index: int, lengths: A
     return x, flat.astype(np.int64, copy=False), None if len(flat) == ids.size else kept, ids.shape
 
 
-def _class_axis(who: str, x: tuple[int, ...], target: tuple[int, ...]) -> int:
+def _class_axis(who: str, x: tuple[int, ...], target: tuple[int, ...], axis: int | None) -> int:
     """The axis of x that target lacks: 1 as in PyTorch, or the last."""
-    second = len(x) > 1 and target == x[:1] + x[2:]
-    last = len(x) > 0 and target == x[:-1]
-    if len(x) > 2 and second and last:
-        raise ValueError(f"{who}: classes may stand on axis 1 or last in an input of shape {x} with a target of shape "
-                         f"{target}: flatten both, input.reshape(-1, V) and target.reshape(-1), or give lengths=")
-    if not second and not last:
-        fitting = f"{x[:1] + x[2:]} (classes on axis 1) or {x[:-1]} (classes last)" if len(x) > 2 else f"{x[:-1]}"
-        raise ValueError(f"{who}: input of shape {x} needs a target of shape {fitting}, got {target}")
-    return 1 if second else len(x) - 1
+    last = len(x) - 1
+    fitting = [k for k in sorted({min(1, last), last}) if k >= 0 and target == x[:k] + x[k + 1:]]
+    if axis is not None:
+        fitting = [k for k in fitting if k == (axis + len(x) if axis < 0 else axis)]
+    if len(fitting) > 1:
+        raise ValueError(f"{who}: with a target of shape {target}, the classes of an input of shape {x} may stand on axis 1, "
+                         "as in PyTorch, or last: say axis=1 or axis=-1")
+    if not fitting:
+        where = "" if axis is None else f" with axis={axis}"
+        raise ValueError(f"{who}: input of shape {x} and target of shape {target} do not fit{where}: target must have the "
+                         "shape of input without its class axis, which is axis 1 or the last")
+    return fitting[0]
 
 
 def _class_weights(who: str, weight: Any, scores: Any) -> np.ndarray | None:
