@@ -15,7 +15,7 @@ embedding as a row of a table, e_w = E o_w             nn/embedding.py
 start values (Xavier, He, orthogonal)                  nn/init.py
 losses                                                 nn/losses.py
 SGD, momentum, RMSprop, Adam                           optim/optimizers.py
-clipping of gradients                                  optim/clip.py
+clipping of gradients                                  nn/utils.py
 truncated back-propagation through time                data/windows.py, models/language_model.py
 sampling a character at a time, temperature            models/language_model.py
 perplexity, bits a character                           metrics/perplexity.py

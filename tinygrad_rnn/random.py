@@ -1,4 +1,4 @@
-"""Random tensors, and random streams that depend on a seed and a name, never on the order in which they are asked for."""
+"""Random tensors, and random streams that depend on a seed and a name, never on the order in which they are drawn."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def stream(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=tuple(int(w) for w in words)))
 
 
-def _floating(dtype: Any, who: str) -> np.dtype:
+def _floating(dtype: Any, who: str) -> Any:
     dtype = np.dtype(dtype)
     if dtype.kind != "f":
         raise TypeError(f"{who}: dtype must be floating, got {dtype}")

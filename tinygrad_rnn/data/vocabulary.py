@@ -103,7 +103,7 @@ class Vocabulary:
         shown = ", ".join(map(repr, self._tokens[:5])) + (", ..." if len(self) > 5 else "")
         return f"Vocabulary({len(self):,} tokens: {shown})"
 
-    # ---- to ids and back ----------------------------------------------------------------------------------------------
+    # ---- to ids and back --------------------------------------------------------------------------------------------
     def encode(self, tokens: Iterable[str]) -> np.ndarray:
         """Ids of tokens; of a string, those of its characters.
 
@@ -124,8 +124,8 @@ class Vocabulary:
             return np.fromiter(map(self._ids.__getitem__, tokens), np.int64, len(tokens))
         except KeyError as error:
             token = error.args[0]
-        raise KeyError(f"encode: the token {token!r} at position {list(tokens).index(token)} is not among the {len(self):,} "
-                       f"of the vocabulary; with {UNKNOWN!r} among the specials it would be encoded as that")
+        raise KeyError(f"encode: the token {token!r} at position {list(tokens).index(token)} is not among the "
+                       f"{len(self):,} of the vocabulary; {UNKNOWN!r} among the specials would stand for it")
 
     def decode(self, ids: Any) -> list[str]:
         """Tokens of ids; `"".join` makes a text of characters.
@@ -148,7 +148,7 @@ class Vocabulary:
                              f"0 to {len(self) - 1}")
         return [self._tokens[k] for k in array.tolist()]
 
-    # ---- files ----------------------------------------------------------------------------------------------------------
+    # ---- files ------------------------------------------------------------------------------------------------------
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write as JSON; a file that exists is replaced at once or not at all."""
         path = Path(path)
@@ -170,11 +170,12 @@ class Vocabulary:
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
             raise ValueError(f"Vocabulary.load: {path} holds no vocabulary")
         if content.get("version") != 1:
-            raise ValueError(f"Vocabulary.load: {path} is of version {content.get('version')!r}, this library reads version 1")
+            raise ValueError(f"Vocabulary.load: {path} is of version {content.get('version')!r}, this library reads 1")
         tokens, specials = content.get("tokens"), content.get("specials")
         if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens) or \
                 type(specials) is not int or not 0 <= specials <= len(tokens):
-            raise ValueError(f"Vocabulary.load: {path} is damaged: tokens must be strings, specials how many of them lead")
+            raise ValueError(f"Vocabulary.load: {path} is damaged: tokens must be strings, specials how many of them "
+                             "lead")
         vocabulary = cls.__new__(cls)
         vocabulary._set(tokens, specials)
         return vocabulary

@@ -38,8 +38,8 @@ def same_dtype(who: str, name: str, x: Tensor, parameter: Tensor) -> Tensor:
     if x.dtype.kind != "f":
         raise TypeError(f"{who}: {name} must be floating, got {x.dtype}; use astype({parameter.dtype})")
     if x.dtype.itemsize > parameter.dtype.itemsize:
-        raise TypeError(f"{who}: {name} is {x.dtype}, the layer's parameters are {parameter.dtype}: convert the input with "
-                        f"{name}.astype({parameter.dtype}), or the layer with layer.astype({x.dtype})")
+        raise TypeError(f"{who}: {name} is {x.dtype}, the layer's parameters are {parameter.dtype}: convert the input "
+                        f"with {name}.astype({parameter.dtype}), or the layer with layer.astype({x.dtype})")
     return x
 
 

@@ -1,7 +1,7 @@
 """Embedding: a row of a table for each id.
 
-The lecture writes e_w = E o_w, the matrix E (size, vocabulary) times the one-hot column o_w of a word.  That product picks
-a column of E; here the words are the rows of the table, and the row is read without multiplying by all the zeros.
+The lecture writes e_w = E o_w, the matrix E (size, vocabulary) times the one-hot column o_w of a word.  That product
+picks a column of E; here the words are the rows of the table, and the row is read without multiplying by the zeros.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Embedding(Module):
             Keep the table as it is while training.
         """
         if vocabulary is not None:
-            raise ValueError("from_pretrained: vocabulary= is not available yet; order the rows by it and pass an array")
+            raise ValueError("from_pretrained: vocabulary= is not available yet; pass an array with its rows in order")
         table = as_tensor(getattr(kv_or_array, "vectors", kv_or_array)).data
         if table.ndim != 2 or table.dtype.kind != "f":
             raise ValueError("from_pretrained: expected floating vectors (num_embeddings, embedding_dim), got shape "

@@ -1,12 +1,12 @@
 """Layers and losses as functions: the state is passed in."""
 
-from ..autograd.ops import (elu, gelu, leaky_relu, linear, log_softmax, logsumexp, relu, sigmoid, silu, softmax, softplus,
-                            tanh)
+from ..autograd.ops import (elu, gelu, leaky_relu, linear, log_softmax, logsumexp, relu, sigmoid, silu, softmax,
+                            softplus, tanh)
 from .dropout import dropout
 from .embedding import embedding
 from .losses import binary_cross_entropy_with_logits, cross_entropy, mse_loss, nll_loss
 from .norm import layer_norm
 
 __all__ = ["binary_cross_entropy_with_logits", "cross_entropy", "dropout", "elu", "embedding", "gelu", "layer_norm",
-           "leaky_relu", "linear", "log_softmax", "logsumexp", "mse_loss", "nll_loss", "relu", "sigmoid", "silu", "softmax",
-           "softplus", "tanh"]
+           "leaky_relu", "linear", "log_softmax", "logsumexp", "mse_loss", "nll_loss", "relu", "sigmoid", "silu",
+           "softmax", "softplus", "tanh"]

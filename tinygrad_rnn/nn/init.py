@@ -41,9 +41,10 @@ def ones_(tensor: Tensor, rng: Rng = None) -> Tensor:
 
 
 def eye_(tensor: Tensor, rng: Rng = None) -> Tensor:
-    """Ones on the diagonal of a matrix, zeros elsewhere: a recurrent state then starts by staying as it is (Le 2015)."""
+    """Ones on the diagonal of a matrix, zeros elsewhere: a recurrent state then starts by staying (Le 2015)."""
     _need(tensor.ndim == 2, "eye_", "a matrix", tensor)
-    return _fill(tensor, np.eye(*tensor.shape))
+    rows, columns = tensor.shape
+    return _fill(tensor, np.eye(rows, columns))
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, rng: Rng = None) -> Tensor:
@@ -85,7 +86,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: Rng = None) -> Tensor:
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """How much a start must be scaled up so that a nonlinearity keeps the variance; param: leaky_relu's negative slope."""
+    """How far a start must be scaled so that a nonlinearity keeps the variance; param: leaky_relu's negative slope."""
     gains = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4,
              "leaky_relu": math.sqrt(2 / (1 + (0.01 if param is None else param) ** 2))}
     if nonlinearity not in gains:

@@ -23,12 +23,12 @@ def checked(who: str, lengths: Any, steps: int, batch: int) -> np.ndarray:
     if array.dtype.kind not in "iu":
         raise TypeError(f"{who}: lengths must be integers, got dtype {array.dtype}")
     if array.shape != (batch,):
-        raise ValueError(f"{who}: lengths must have one entry a sequence, shape ({batch},), got {array.shape}; time is the "
-                         f"first axis ({steps} steps here): is it meant to be batch_first?")
+        raise ValueError(f"{who}: lengths must have one entry a sequence, shape ({batch},), got {array.shape}; time is "
+                         f"the first axis ({steps} steps here): is it meant to be batch_first?")
     wrong = np.flatnonzero((array < 1) | (array > steps))
     if len(wrong):
-        raise ValueError(f"{who}: the length of row {wrong[0]} is {array[wrong[0]]}, it must lie between 1 and the {steps} "
-                         "steps of the batch; time is the first axis: is it meant to be batch_first?")
+        raise ValueError(f"{who}: the length of row {wrong[0]} is {array[wrong[0]]}, it must lie between 1 and the "
+                         f"{steps} steps of the batch; time is the first axis: is it meant to be batch_first?")
     return array.astype(np.int64)
 
 

@@ -40,8 +40,8 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, ignore_index: int
     lengths : array_like of int (B,), optional
         Input is (T, B, V) and target (T, B): what lies beyond a row's length does not count, and may be NaN.
     axis : int, optional
-        Where the classes stand in input: 1 or last.  None: with lengths, last; else where the shape of target says, and it
-        is an error if it fits both.
+        Where the classes stand in input: 1 or last.  None: last with lengths, otherwise as the shape of target tells;
+        it is an error if that fits both.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None
         For shapes that differ, or a mean over nothing.
     """
     who = "binary_cross_entropy_with_logits"
-    factors = [_broadcast(who, name, factor, input) for name, factor in (("weight", weight), ("pos_weight", pos_weight))]
+    factors = [_broadcast(who, "weight", weight, input), _broadcast(who, "pos_weight", pos_weight, input)]
 
     def losses(x: Any, t: Any, w: Any, p: Any) -> Any:
         # -log s(x) = softplus(-x), and 1 - s(x) = s(-x).
@@ -153,7 +153,8 @@ def _class_rows(who: str, input: Any, target: Any, ignore_index: int, lengths: A
     if ids.dtype.kind not in "iu":
         raise TypeError(f"{who}: target must hold classes as integers, got dtype {ids.dtype}")
     if lengths is not None and (x.ndim != 3 or ids.shape != x.shape[:2]):
-        raise ValueError(f"{who}: with lengths, input must be (T, B, V) and target (T, B), got {x.shape} and {ids.shape}")
+        raise ValueError(f"{who}: with lengths, input must be (T, B, V) and target (T, B), got {x.shape} and "
+                         f"{ids.shape}")
     axis = _class_axis(who, x.shape, ids.shape, -1 if lengths is not None else axis)
     if axis != x.ndim - 1:
         x = permute_dims(x, (*range(axis), *range(axis + 1, x.ndim), axis))
@@ -171,8 +172,8 @@ def _class_rows(who: str, input: Any, target: Any, ignore_index: int, lengths: A
     if len(wrong):
         place = np.unravel_index(places[wrong[0]], ids.shape)
         position = f" at position {', '.join(map(str, place))}" if place else ""
-        raise IndexError(f"{who}: target{position} is {flat[wrong[0]]}, there are {classes} classes: 0 to {classes - 1}, "
-                         f"or ignore_index={ignore_index}")
+        raise IndexError(f"{who}: target{position} is {flat[wrong[0]]}, there are {classes} classes: 0 to "
+                         f"{classes - 1}, or ignore_index={ignore_index}")
     return x, flat.astype(np.int64, copy=False), None if len(flat) == ids.size else kept, ids.shape
 
 
@@ -183,12 +184,12 @@ def _class_axis(who: str, x: tuple[int, ...], target: tuple[int, ...], axis: int
     if axis is not None:
         fitting = [k for k in fitting if k == (axis + len(x) if axis < 0 else axis)]
     if len(fitting) > 1:
-        raise ValueError(f"{who}: with a target of shape {target}, the classes of an input of shape {x} may stand on axis 1, "
-                         "as in PyTorch, or last: say axis=1 or axis=-1")
+        raise ValueError(f"{who}: with a target of shape {target}, the classes of an input of shape {x} may stand on "
+                         "axis 1, as in PyTorch, or last: say axis=1 or axis=-1")
     if not fitting:
         where = "" if axis is None else f" with axis={axis}"
-        raise ValueError(f"{who}: input of shape {x} and target of shape {target} do not fit{where}: target must have the "
-                         "shape of input without its class axis, which is axis 1 or the last")
+        raise ValueError(f"{who}: input of shape {x} and target of shape {target} do not fit{where}: target must have "
+                         "the shape of input without its class axis, which is axis 1 or the last")
     return fitting[0]
 
 
@@ -240,7 +241,8 @@ def _broadcast(who: str, name: str, factor: Any, input: Any) -> Any:
     try:
         return np.broadcast_to(factor, x.shape).astype(x.dtype, copy=False)
     except ValueError:
-        raise ValueError(f"{who}: {name} of shape {factor.shape} does not broadcast to target of shape {x.shape}") from None
+        message = f"{who}: {name} of shape {factor.shape} does not broadcast to target of shape {x.shape}"
+        raise ValueError(message) from None
 
 
 def _reduced(who: str, losses: Any, reduction: str, count: float, kept: np.ndarray | None,
@@ -256,5 +258,6 @@ def _reduced(who: str, losses: Any, reduction: str, count: float, kept: np.ndarr
     if reduction == "sum":
         return summed
     if not count:
-        raise ValueError(f"{who}: a mean over nothing: every target is ignored, or there is none; reduction='sum' gives 0")
+        raise ValueError(f"{who}: a mean over nothing: every target is ignored, or there is none; reduction='sum' "
+                         "gives 0")
     return summed / count

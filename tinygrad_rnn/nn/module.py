@@ -1,7 +1,7 @@
 """Module: a tree of layers that finds its own parameters.
 
-What a module is made of are its attributes: a Parameter, a Module or a random stream that is assigned to `self` belongs to
-it, under the attribute's name.  There is no second list to keep in step.
+What a module is made of are its attributes: a Parameter, a Module or a random stream that is assigned to `self` belongs
+to it, under the attribute's name.  There is no second list to keep in step.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Module:
         """What calling the module computes; each module writes its own."""
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
 
-    # ---- what it is made of -------------------------------------------------------------------------------------------
+    # ---- what it is made of -----------------------------------------------------------------------------------------
     def declare(self, name: str, shape: tuple[int, ...], start: Start) -> Parameter:
         """Make a float32 parameter and say how it starts.
 
@@ -68,7 +68,7 @@ class Module:
             The attribute.
         shape : tuple of int
         start : callable
-            start(tensor, rng=generator) fills it; a function of `nn.init`, with its arguments bound by functools.partial.
+            start(tensor, rng=generator) fills it: a function of `nn.init`, its arguments bound by functools.partial.
             A constructor declares all its parameters and then calls `initialise(rng)`, which draws them.
         """
         parameter = Parameter(np.zeros(shape, np.float32))
@@ -77,7 +77,7 @@ class Module:
         return parameter
 
     def register_buffer(self, name: str, array: Any) -> None:
-        """Keep an array that is state but not learned: in `state_dict`, not in `parameters`.  None reserves the name."""
+        """Keep an array that is state but not learned: in `state_dict`, not in `parameters`.  None keeps the name."""
         if not name.isidentifier():
             raise ValueError(f"register_buffer: name must be an identifier, got {name!r}")
         if name not in self._buffer_names() and hasattr(self, name):
@@ -86,7 +86,8 @@ class Module:
         self.__dict__.setdefault("_buffers", []).append(name)
 
     def _buffer_names(self) -> list[str]:
-        return self.__dict__.get("_buffers", [])
+        names: list[str] = self.__dict__.get("_buffers", [])
+        return names
 
     def _own(self, kind: type) -> Iterator[tuple[str, Any]]:
         """Attributes of a kind, in the order of their assignment."""
@@ -96,8 +97,8 @@ class Module:
             elif isinstance(value, (list, tuple, dict)) and not name.startswith("_"):
                 inside = value.values() if isinstance(value, dict) else value
                 if any(isinstance(v, (Parameter, Module)) for v in inside):
-                    raise TypeError(f"{type(self).__name__}.{name} is a {type(value).__name__} of modules or parameters, in "
-                                    "which they would not be found: use nn.ModuleList, nn.Sequential, or attributes")
+                    raise TypeError(f"{type(self).__name__}.{name} is a {type(value).__name__} of modules or "
+                                    "parameters, in which they would not be found: use nn.ModuleList, or attributes")
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Modules one level below, with their names."""
@@ -149,14 +150,14 @@ class Module:
         """All buffers."""
         return (buffer for _, buffer in self.named_buffers())
 
-    # ---- start values -------------------------------------------------------------------------------------------------
+    # ---- start values -----------------------------------------------------------------------------------------------
     def initialise(self, rng: Rng) -> Self:
         """Draw every parameter anew, in place, from a stream of its own; returns self.
 
-        A stream depends on the seed and on the parameter's path alone: not on the order of the layers, nor on what other
-        layers there are, and two equal layers do not start equal.  Dropout's streams start anew too.  A parameter starts as
-        its module declared; one that was merely assigned starts uniform in +-1/sqrt(size of its last axis); a frozen one
-        (`requires_grad=False`) keeps its values.
+        A stream depends on the seed and on the parameter's path alone: not on the order of the layers, nor on what
+        other layers there are, and two equal layers do not start equal.  Dropout's streams start anew too.  A parameter
+        starts as its module declared; one that was merely assigned starts uniform in +-1/sqrt(size of its last axis); a
+        frozen one (`requires_grad=False`) keeps its values.
 
         Parameters
         ----------
@@ -168,7 +169,7 @@ class Module:
                   for path, module in self.named_modules() for name, _ in module._own(Parameter)}
         for path, parameter in self.named_parameters():
             if parameter.requires_grad:
-                start = owners[path] or partial(init.uniform_, **_usual_bounds(parameter.shape))
+                start = owners[path] or _usual_start(parameter.shape)
                 start(parameter, rng=stream(seed, path))
         for path, module, name in self._named_streams():
             setattr(module, name, stream(seed, path))
@@ -180,7 +181,7 @@ class Module:
                 for name, _ in module._own(np.random.Generator)]
 
     def rng_state(self) -> dict[str, dict[str, Any]]:
-        """Where each random stream (dropout's) stands: path -> NumPy's state, plain numbers and strings for a checkpoint."""
+        """Where each random stream (dropout's) stands: path -> NumPy's state, plain numbers and strings."""
         return {path: getattr(module, name).bit_generator.state for path, module, name in self._named_streams()}
 
     def load_rng_state(self, mapping: Mapping[str, Mapping[str, Any]]) -> None:
@@ -193,7 +194,7 @@ class Module:
             generator.bit_generator.state = dict(mapping[path])
             setattr(module, name, generator)
 
-    # ---- its state as arrays ------------------------------------------------------------------------------------------
+    # ---- its state as arrays ----------------------------------------------------------------------------------------
     def _state(self) -> Iterator[tuple[str, Tensor]]:
         """Parameters and buffers by path; a shared one under each of its names, as PyTorch's state_dict has it."""
         for path, module in self._walk("", None):
@@ -242,7 +243,7 @@ class Module:
             own[name].data[...] = value
         return Unmatched(missing, unexpected)
 
-    # ---- acting on the whole tree ---------------------------------------------------------------------------------------
+    # ---- acting on the whole tree -----------------------------------------------------------------------------------
     def train(self, mode: bool = True) -> Self:
         """Set `training` here and below; returns self."""
         for module in self.modules():
@@ -276,7 +277,7 @@ class Module:
         for parameter in self.parameters():
             parameter.grad = None
 
-    # ---- as text --------------------------------------------------------------------------------------------------------
+    # ---- as text ----------------------------------------------------------------------------------------------------
     def extra_repr(self) -> str:
         """What stands between the parentheses of `repr`."""
         return ""
@@ -295,10 +296,10 @@ def _joined(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _usual_bounds(shape: tuple[int, ...]) -> dict[str, float]:
-    """Bounds of a linear layer's start: +-1/sqrt(inputs)."""
+def _usual_start(shape: tuple[int, ...]) -> Start:
+    """A linear layer's: uniform in +-1/sqrt(inputs)."""
     bound = 1 / max(1, shape[-1] if shape else 1) ** 0.5
-    return {"a": -bound, "b": bound}
+    return partial(init.uniform_, a=-bound, b=bound)
 
 
 def _fitting(value: Any, tensor: Tensor) -> np.ndarray:

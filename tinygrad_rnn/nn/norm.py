@@ -67,4 +67,3 @@ def layer_norm(x: Any, normalized_shape: tuple[int, ...], weight: Any = None, bi
     y: Any = deviation / sqrt(mean(square(deviation), axes, True) + eps)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias
-

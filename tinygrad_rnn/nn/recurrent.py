@@ -37,13 +37,13 @@ class _Layers(Module):
     gates: ClassVar[int]                    # blocks of hidden_size rows in each weight
     states: ClassVar[tuple[str, ...]]       # rows that one step hands to the next, the output first
 
-    def __init__(self, input_size: int, hidden_size: int, num_layers: int, bias: bool, batch_first: bool, dropout: float,
-                 bidirectional: bool, proj_size: int, forget_bias: float | None, rng: Rng) -> None:
+    def __init__(self, input_size: int, hidden_size: int, num_layers: int, bias: bool, batch_first: bool,
+                 dropout: float, bidirectional: bool, proj_size: int, forget_bias: float | None, rng: Rng) -> None:
         super().__init__()
         who = type(self).__name__
         positive(who, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         if not 0 <= proj_size < hidden_size:
-            raise ValueError(f"{who}: proj_size must lie between 0 and hidden_size - 1 = {hidden_size - 1}, got {proj_size}")
+            raise ValueError(f"{who}: proj_size must lie in [0, hidden_size={hidden_size}), got {proj_size}")
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.bidirectional = bool(bias), bool(batch_first), bool(bidirectional)
         self.dropout, self.proj_size, self.forget_bias = probability(who, dropout), proj_size, forget_bias
@@ -85,7 +85,7 @@ class _Layers(Module):
         return Weights(*(getattr(self, name + suffix, None)
                          for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")))
 
-    # ---- forward ------------------------------------------------------------------------------------------------------
+    # ---- forward ----------------------------------------------------------------------------------------------------
     def forward(self, x: Any, state: Any = None, lengths: Any = None, reverse: bool = False,
                 return_gates: bool = False) -> Any:
         """Run over sequences.
@@ -96,8 +96,8 @@ class _Layers(Module):
         state : Tensor (num_layers * directions, B, width), or for an LSTM the pair (h, c); zeros if None
             Layer 0, layer 0 reverse, layer 1 ...; without B for an unbatched x.
         lengths : array_like of int (B,), optional
-            Real steps of each row, in any order.  x beyond them is never read and may be NaN; the output there is 0; the
-            final state is that of the last real step.
+            Real steps of each row, in any order.  x beyond them is never read and may be NaN; the output there is 0;
+            the final state is that of the last real step.
         reverse : bool
             Run from each row's last real step to the first; outputs stand at the step they belong to.
         return_gates : bool
@@ -146,7 +146,7 @@ class _Layers(Module):
 
     def _sequence(self, x: Any, state: tuple[Any, ...], weights: Weights, real: np.ndarray | None, backwards: bool,
                   keep_all: bool) -> tuple[dict[str, Any], tuple[Any, ...]]:
-        """One direction of one layer: the rows (output alone, or all) at every step (T, B, width), and the final state."""
+        """One direction of one layer: its rows (the output, or all) at all steps (T, B, width), and the final state."""
         inputs = unstack(self._input_side(x, weights))
         kept: list[Any] = [None] * len(inputs)
         for t in range(len(inputs))[::-1 if backwards else 1]:
@@ -174,7 +174,7 @@ class _Layers(Module):
         """The equations: the input's part and the state (B, width) -> every row (B, width) by its name."""
         raise NotImplementedError
 
-    # ---- layout -------------------------------------------------------------------------------------------------------
+    # ---- layout -----------------------------------------------------------------------------------------------------
     def _checked(self, x: Any) -> tuple[Any, bool]:
         """x as (T, B, D), and whether it came with a batch."""
         who = type(self).__name__

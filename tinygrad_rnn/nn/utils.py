@@ -25,8 +25,8 @@ def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, norm
     norm_type : float
         p of the p-norm; infinity for the largest absolute value.
     error_if_nonfinite : bool
-        Raise if the norm is NaN or infinite.  Otherwise the gradients are scaled all the same: a NaN among them makes all
-        of them NaN, an infinity makes the finite ones 0, and the result tells, so that a training loop can stop.
+        Raise if the norm is NaN or infinite.  Otherwise the gradients are scaled all the same: a NaN among them makes
+        all of them NaN, an infinity makes the finite ones 0, and the result tells, so that a training loop can stop.
 
     Returns
     -------
@@ -45,10 +45,10 @@ def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, norm
 
         if norm > threshold: gradient = gradient * threshold / norm
 
-    which differs by the 1e-6 alone: the clipped norm falls short of max_norm by a millionth at norm 1.  What differs much
-    is the loss: the lecture sums it over the T steps of a sequence where a training loop takes the mean, so that its
-    gradients are about T times (with a batch, T * B times) as large.  A threshold of 5 for the sum is one of 5 / T for
-    the mean.
+    which differs by the 1e-6 alone: the clipped norm falls short of max_norm by a millionth at norm 1.  What differs
+    much is the loss: the lecture sums it over the T steps of a sequence where a training loop takes the mean, so that
+    its gradients are about T times (with a batch, T * B times) as large.  A threshold of 5 for the sum is one of 5 / T
+    for the mean.
     """
     gradients = list(_gradients("clip_grad_norm_", parameters))
     if not max_norm >= 0:

@@ -1,4 +1,4 @@
-"""What all optimizers share: groups of parameters with their options, the state of each parameter, saving and loading."""
+"""What all optimizers share: groups of parameters with their options, the state of each parameter, saving, loading."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Optimizer:
     Raises
     ------
     ValueError
-        For no parameters (an exhausted generator), one that stands twice, one that is the result of an operation, options
-        out of range.
+        For no parameters (an exhausted generator), one that stands twice, one that is the result of an operation,
+        options out of range.
     TypeError
         For what is no Tensor.
     """
@@ -47,11 +47,12 @@ class Optimizer:
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Tensor, State] = {}
         if isinstance(params, Tensor) or not isinstance(params, Iterable):
-            raise TypeError(f"{self._who}: params must be an iterable of Tensors or of groups, got {type(params).__name__}")
+            raise TypeError(f"{self._who}: params must be an iterable of Tensors or of groups, got "
+                            f"{type(params).__name__}")
         listed = list(params)
         if not listed:
-            raise ValueError(f"{self._who}: there are no parameters; if params is a generator, it is exhausted: make a list "
-                             "of it")
+            raise ValueError(f"{self._who}: there are no parameters; if params is a generator, it is exhausted: make a "
+                             "list of it")
         for group in listed if isinstance(listed[0], Mapping) else [{"params": listed}]:
             self.add_param_group(group)
 
@@ -62,7 +63,8 @@ class Optimizer:
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
         """Add a group {"params": Tensors, option: value, ...}; options that are not given have their defaults."""
         if not isinstance(param_group, Mapping) or "params" not in param_group:
-            raise TypeError(f"{self._who}: a group must be a dict with the key 'params', got {type(param_group).__name__}")
+            raise TypeError(f"{self._who}: a group must be a dict with the key 'params', got "
+                            f"{type(param_group).__name__}")
         params = param_group["params"]
         params = [params] if isinstance(params, Tensor) else list(params)
         if not params:
@@ -72,8 +74,8 @@ class Optimizer:
             if not isinstance(p, Tensor):
                 raise TypeError(f"{self._who}: params[{k}] must be a Tensor, got {type(p).__name__}")
             if not p.is_leaf:
-                raise ValueError(f"{self._who}: params[{k}] of shape {p.shape} is the result of an operation; only leaf "
-                                 "tensors can be moved")
+                raise ValueError(f"{self._who}: params[{k}] of shape {p.shape} is the result of an operation; only "
+                                 "leaf tensors can be moved")
             if id(p) in known:
                 raise ValueError(f"{self._who}: params[{k}] of shape {p.shape} is there twice")
             known.add(id(p))
@@ -87,15 +89,15 @@ class Optimizer:
     def _check(self, group: dict[str, Any]) -> None:
         """ValueError for options that make no sense; subclasses add theirs."""
         for name in ("lr", "weight_decay", "eps"):
-            self._demand(group, name, math.isfinite(group.get(name, 0)) and group.get(name, 0) >= 0, "finite and not negative")
+            self._demand(group, name, 0 <= group.get(name, 0) < math.inf, "finite and not negative")
 
     def _demand(self, group: dict[str, Any], name: str, fits: bool, what: str) -> None:
         if not fits:
             raise ValueError(f"{self._who}: {name} must be {what}, got {group[name]}")
 
-    # ---- stepping -----------------------------------------------------------------------------------------------------
+    # ---- stepping ---------------------------------------------------------------------------------------------------
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget all gradients; with set_to_none=False they become zeros, and a step then moves by momentum and decay."""
+        """Forget all gradients; with set_to_none=False they become zeros, so that momentum and decay go on."""
         for p in self._all():
             if set_to_none:
                 p.grad = None
@@ -116,8 +118,8 @@ class Optimizer:
                     continue
                 g = p.grad.data
                 if g.shape != p.shape or g.dtype != p.dtype:
-                    raise ValueError(f"{self._who}: a parameter of shape {p.shape} and dtype {p.dtype} has a gradient of "
-                                     f"shape {g.shape} and dtype {g.dtype}")
+                    raise ValueError(f"{self._who}: a parameter of shape {p.shape} and dtype {p.dtype} has a gradient "
+                                     f"of shape {g.shape} and dtype {g.dtype}")
                 state = self.state.setdefault(p, {"step": 0})
                 for name, value in self._arrays(group).items():
                     if name not in state:
@@ -137,7 +139,7 @@ class Optimizer:
     def _all(self) -> Iterator[Tensor]:
         return (p for group in self.param_groups for p in group["params"])
 
-    # ---- saving and loading ---------------------------------------------------------------------------------------------
+    # ---- saving and loading -----------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything but the parameters themselves, as plain numbers, strings and arrays.
 
@@ -167,8 +169,8 @@ class Optimizer:
         sizes = [len(group["params"]) for group in self.param_groups]
         given = [len(group["params"]) for group in state_dict["param_groups"]]
         if sizes != given:
-            raise ValueError(f"{self._who}.load_state_dict: the optimizer has groups of {sizes} parameters, the state of "
-                             f"{given}")
+            raise ValueError(f"{self._who}.load_state_dict: the optimizer has groups of {sizes} parameters, the state "
+                             f"of {given}")
         faults: list[str] = []
         groups = []
         for own, new in zip(self.param_groups, state_dict["param_groups"]):
@@ -176,7 +178,7 @@ class Optimizer:
             faults += [f"options are missing: {', '.join(missing)}"] * bool(missing)
             options = {name: _option(new[name]) for name in (*self.defaults, "initial_lr") if name in new}
             groups.append({**own, **options, "params": own["params"]})
-        owners = {str(k): (p, group) for k, (p, group) in enumerate((p, group) for group in groups for p in group["params"])}
+        owners = {str(k): owner for k, owner in enumerate((p, group) for group in groups for p in group["params"])}
         state: dict[Tensor, State] = {}
         for key, values in state_dict["state"].items():
             if str(key) not in owners:

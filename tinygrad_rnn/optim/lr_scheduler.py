@@ -75,8 +75,8 @@ class LRScheduler:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was taken.  ValueError if it belongs to another number of groups."""
         if {"last_epoch", "base_lrs"} - state_dict.keys() or len(state_dict["base_lrs"]) != len(self.base_lrs):
-            raise ValueError(f"{type(self).__name__}.load_state_dict: expected last_epoch and {len(self.base_lrs)} base_lrs, "
-                             f"got {dict(state_dict)}")
+            raise ValueError(f"{type(self).__name__}.load_state_dict: expected last_epoch and {len(self.base_lrs)} "
+                             f"base_lrs, got {dict(state_dict)}")
         self.last_epoch, self.base_lrs = int(state_dict["last_epoch"]), [float(lr) for lr in state_dict["base_lrs"]]
         self._apply()
 
@@ -124,8 +124,8 @@ class ExponentialLR(LRScheduler):
 class LinearLR(LRScheduler):
     """From base * start_factor to base * end_factor in total_iters steps, constant after: a warm-up, or a decay.
 
-    `LinearLR(optimizer, 1.0, 0.0, total_iters=steps)` falls to 0; `LinearLR(optimizer, 0.01, total_iters=500)` warms up,
-    and `SequentialLR` puts one after the other.
+    `LinearLR(optimizer, 1.0, 0.0, total_iters=steps)` falls to 0; `LinearLR(optimizer, 0.01, total_iters=500)` warms
+    up, and `SequentialLR` puts one after the other.
     """
 
     def __init__(self, optimizer: Optimizer, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5,
@@ -181,8 +181,8 @@ class SequentialLR(LRScheduler):
                  last_epoch: int = -1) -> None:
         self.schedulers, self.milestones = list(schedulers), list(milestones)
         if len(self.milestones) != len(self.schedulers) - 1:
-            raise ValueError(f"SequentialLR: {len(self.schedulers)} schedulers need {len(self.schedulers) - 1} milestones, "
-                             f"got {len(self.milestones)}")
+            raise ValueError(f"SequentialLR: {len(self.schedulers)} schedulers need {len(self.schedulers) - 1} "
+                             f"milestones, got {len(self.milestones)}")
         if sorted(set(self.milestones)) != self.milestones or any(m < 1 for m in self.milestones):
             raise ValueError(f"SequentialLR: milestones must rise from at least 1, got {self.milestones}")
         if any(s.optimizer is not optimizer for s in self.schedulers):

@@ -14,7 +14,7 @@ from .base import Optimizer, State, blocks
 
 
 def _decayed(p: Any, g: Any, group: dict[str, Any]) -> Any:
-    """g + weight_decay * p: the gradient with that of weight_decay/2 * |p|^2; a copy, or g itself where nothing is added."""
+    """g + weight_decay * p, the gradient with that of weight_decay/2 * |p|^2; g itself is never written to."""
     if group["maximize"]:
         g = -g
     return g + group["weight_decay"] * p if group["weight_decay"] else g
@@ -96,7 +96,7 @@ class Adagrad(Optimizer):
 class RMSprop(Optimizer):
     """Steps divided by the root of a running mean square: s = alpha s + (1 - alpha) g^2, p -= lr * g / (sqrt(s) + eps).
 
-    Hinton 2012, lecture 6e.  `centered` subtracts the square of the running mean of g from s under the root (Graves 2013).
+    Hinton 2012, lecture 6e.  `centered` subtracts the square of g's running mean from s under the root (Graves 2013).
 
     Parameters
     ----------
@@ -160,7 +160,8 @@ class Adam(Optimizer):
     """
 
     def __init__(self, params: Any, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 0.0, amsgrad: bool = False, *, maximize: bool = False, lazy: bool = False) -> None:
+                 weight_decay: float = 0.0, amsgrad: bool = False, *, maximize: bool = False,
+                 lazy: bool = False) -> None:
         super().__init__(params, dict(lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay, amsgrad=amsgrad,
                                       maximize=maximize, lazy=lazy))
 
@@ -195,13 +196,14 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with the decay taken from the parameter itself: p -= lr * weight_decay * p first (Loshchilov and Hutter 2017).
+    """Adam with the decay taken from the parameter itself, p -= lr * weight_decay * p (Loshchilov and Hutter 2017).
 
     Parameters are those of `Adam`.
     """
 
     def __init__(self, params: Any, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 1e-2, amsgrad: bool = False, *, maximize: bool = False, lazy: bool = False) -> None:
+                 weight_decay: float = 1e-2, amsgrad: bool = False, *, maximize: bool = False,
+                 lazy: bool = False) -> None:
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, lazy=lazy)
 
     def _gradient(self, p: Any, g: Any, group: dict[str, Any]) -> Any:
