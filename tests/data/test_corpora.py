@@ -60,7 +60,8 @@ def test_no_network_says_what_to_do(toy: Path, monkeypatch: pytest.MonkeyPatch) 
         raise OSError("name resolution\nfailed")
 
     monkeypatch.setattr(pooch, "retrieve", retrieve)
-    with pytest.raises(FileNotFoundError, match=r"name resolution failed.*download https://.* to .*data/toy/text\.txt") as caught:
+    hint = r"name resolution failed.*download https://.* to .*data/toy/text\.txt"
+    with pytest.raises(FileNotFoundError, match=hint) as caught:
         corpus("toy")
     assert "\n" not in str(caught.value)
 

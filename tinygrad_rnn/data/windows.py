@@ -36,11 +36,11 @@ class Windows:
     epoch, window : int
         The position: passes completed, and the next window of this pass.
 
-    Iterating goes on from the position to the end of the pass, and yields (x, y), int64 arrays of shape (T, B): the tokens
-    and those that follow them.  At window 0 the streams begin anew, so a carried state must be dropped.
+    Iterating goes on from the position to the end of the pass, and yields (x, y), int64 arrays of shape (T, B): the
+    tokens and those that follow them.  At window 0 the streams begin anew, so a carried state must be dropped.
 
-    All windows have the shape (T, B), so fewer than T B tokens do not fit into the last; every second pass is aligned to
-    the end of the stream instead of its beginning, so that two passes read everything.
+    All windows have the shape (T, B), so fewer than T B tokens do not fit into the last; every second pass is aligned
+    to the end of the stream instead of its beginning, so that two passes read everything.
 
     Source: Williams and Peng 1990, An efficient gradient-based algorithm for on-line training of recurrent network
     trajectories; in the form that language models use, Mikolov 2010.
@@ -49,16 +49,16 @@ class Windows:
     def __init__(self, ids: Any, seq_len: int, batch: int) -> None:
         self.ids = np.asarray(ids)
         if self.ids.ndim != 1 or self.ids.dtype.kind not in "iu":
-            raise TypeError(f"Windows: ids must be a one-dimensional array of integers, got shape {self.ids.shape}, dtype "
-                            f"{self.ids.dtype}")
+            raise TypeError(f"Windows: ids must be a one-dimensional array of integers, got shape {self.ids.shape}, "
+                            f"dtype {self.ids.dtype}")
         for name, value in (("seq_len", seq_len), ("batch", batch)):
             if value < 1:
                 raise ValueError(f"Windows: {name} must be at least 1, got {value}")
         self.seq_len, self.batch = seq_len, batch
         self._count = (len(self.ids) - 1) // (seq_len * batch)
         if self._count < 1:
-            raise ValueError(f"Windows: {batch} streams of windows of {seq_len} need at least {seq_len * batch + 1} tokens, "
-                             f"got {len(self.ids)}; lower batch or seq_len")
+            raise ValueError(f"Windows: {batch} streams of windows of {seq_len} need at least {seq_len * batch + 1} "
+                             f"tokens, got {len(self.ids)}; lower batch or seq_len")
         self.epoch = self.window = 0
 
     def __len__(self) -> int:
@@ -77,7 +77,7 @@ class Windows:
         return self.ids[at].astype(np.int64), self.ids[at + 1].astype(np.int64)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        # The position moves before a window is handed out: saved while that window is in work, it names the one after it.
+        # The position moves before a window is handed out: saved while that window is in work, it names the next.
         while self.window < len(self):
             self.window += 1
             yield self[self.window - 1]
@@ -99,9 +99,11 @@ class Windows:
         mine = self.state_dict()
         for name in ("seq_len", "batch", "tokens"):
             if state[name] != mine[name]:
-                raise ValueError(f"Windows: the position was saved with {name}={state[name]}, here it is {mine[name]}")
+                raise ValueError(f"Windows: the position was saved with {name}={state[name]}, here it is "
+                                 f"{mine[name]}")
         if not (state["epoch"] >= 0 and 0 <= state["window"] <= len(self)):
-            raise ValueError(f"Windows: no such position: epoch {state['epoch']}, window {state['window']} of {len(self)}")
+            raise ValueError(f"Windows: no such position: epoch {state['epoch']}, window {state['window']} of "
+                             f"{len(self)}")
         self.epoch, self.window = state["epoch"], state["window"]
 
 

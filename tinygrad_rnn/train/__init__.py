@@ -1,0 +1,10 @@
+"""Training: the loop, what happens beside it, and checkpoints that survive it."""
+
+from .callbacks import ProgressBar, Saver, every
+from .checkpoint import CheckpointError
+from .curve import smoothed, write_curve
+from .loop import Diverged, Interrupted, Training
+from .run import Options, Run, Saved, checkpoint_path, read
+
+__all__ = ["CheckpointError", "Diverged", "Interrupted", "Options", "ProgressBar", "Run", "Saved", "Saver", "Training",
+           "checkpoint_path", "every", "read", "smoothed", "write_curve"]

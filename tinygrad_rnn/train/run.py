@@ -1,0 +1,192 @@
+"""A run: one text, one set of options, and the character model that comes of them, as one folder on disk.
+
+    run = Run(text, Options(minutes=1)); run.training.run(); run.save(folder)
+    saved = read(folder)
+    saved.resume(text)              the run, to go on with
+    saved.language_model()          model and vocabulary alone: to sample, to evaluate
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..data.corpora import sha256
+from ..data.vocabulary import Vocabulary
+from ..data.windows import Windows, split
+from ..models.language_model import LanguageModel
+from ..optim import Adam
+from . import checkpoint
+from .checkpoint import CheckpointError
+from .loop import Training
+
+KIND = "character language model"
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run is asked for; exactly one of epochs, steps and minutes is given."""
+
+    hidden: int = 256
+    layers: int = 1
+    embedding: int = 64
+    seq_len: int = 64
+    batch: int = 32
+    lr: float = 4e-3
+    seed: int = 0
+    epochs: int | None = None
+    steps: int | None = None
+    minutes: float | None = None
+
+    @property
+    def least_text(self) -> int:
+        """Characters that a text must have: one window of every stream, and a tenth more to judge by."""
+        return max(20, -(-10 * (self.seq_len * self.batch + 1) // 9))
+
+
+class Run:
+    """A character language model in training on a text, the last tenth of which is held out.
+
+    Parameters
+    ----------
+    text : str
+    options : Options
+    source : str, optional
+        Where the text came from; stored, so that a resumed run finds it.
+
+    Attributes
+    ----------
+    vocabulary : Vocabulary
+        The characters of the whole text.
+    model : LanguageModel
+    training : Training
+    held_out : int64 array
+        The characters to judge by, as ids.
+
+    Raises
+    ------
+    ValueError
+        For a text too short to fill one window of every stream.
+    """
+
+    def __init__(self, text: str, options: Options, source: str | None = None) -> None:
+        if len(text) < options.least_text:
+            raise ValueError(f"the text has {len(text):,} characters; {options.batch} streams of windows of "
+                             f"{options.seq_len}, and a tenth held out, need at least {options.least_text:,}: lower "
+                             "the batch or the sequence length, or take a longer text")
+        self.options, self.source, self.sha256 = options, source, sha256(text)
+        self.characters = dict(Counter(text))
+        self.vocabulary = Vocabulary(self.characters)
+        learned, self.held_out = split(self.vocabulary.encode(text))
+        self.model = _model(options, self.vocabulary)
+        self.training = Training(self.model, Adam(self.model.parameters(), lr=options.lr),
+                                 Windows(learned, options.seq_len, options.batch),
+                                 epochs=options.epochs, steps=options.steps, minutes=options.minutes)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the checkpoint of this moment, in place of the one before; returns its path."""
+        path = checkpoint_path(folder)
+        checkpoint.save(path, {
+            "kind": KIND,
+            "options": asdict(self.options),
+            "source": self.source,
+            "sha256": self.sha256,
+            "characters": self.characters,
+            "training": self.training.state_dict(),
+        })
+        return path
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a run's checkpoint holds.
+
+    Attributes
+    ----------
+    path : Path
+    options : Options
+    source : str or None
+        Where the text came from.
+    sha256 : str
+        Of the text.
+    characters : dict
+        How often each stands in the text.
+    training : dict
+        What `Training.load_state_dict` takes.
+    """
+
+    path: Path
+    options: Options
+    source: str | None
+    sha256: str
+    characters: dict[str, int]
+    training: dict[str, Any]
+
+    def resume(self, text: str) -> Run:
+        """The run as it was saved, to go on with.
+
+        Raises
+        ------
+        ValueError
+            If it was on another text.
+        """
+        if sha256(text) != self.sha256:
+            raise ValueError(f"{self.path} was trained on another text: its SHA-256 begins with {self.sha256[:12]}, "
+                             f"this one's with {sha256(text)[:12]}")
+        with _whole(self.path):
+            run = Run(text, self.options, self.source)
+            run.training.load_state_dict(self.training)
+        return run
+
+    def language_model(self) -> tuple[LanguageModel, Vocabulary]:
+        """The model, and the characters it knows."""
+        with _whole(self.path):
+            vocabulary = Vocabulary(self.characters)
+            model = _model(self.options, vocabulary)
+            model.load_state_dict(self.training["model"])
+        return model, vocabulary
+
+
+def checkpoint_path(folder: str | os.PathLike[str]) -> Path:
+    """Where a run's checkpoint stands."""
+    return Path(folder) / CHECKPOINT
+
+
+def read(folder: str | os.PathLike[str]) -> Saved:
+    """The checkpoint of the run in a folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no run.
+    CheckpointError
+        If the checkpoint is damaged, or is not that of a character language model.
+    """
+    path = checkpoint_path(folder)
+    if not path.is_file():
+        raise FileNotFoundError(f"{os.fspath(folder)} holds no run: there is no {CHECKPOINT} in it")
+    content = checkpoint.load(path)
+    kind = content.pop("kind", None)
+    if kind != KIND:
+        raise CheckpointError(f"{path} is a checkpoint of something else: of kind {kind!r}, not {KIND!r}")
+    with _whole(path):
+        return Saved(path, Options(**content.pop("options")), **content)
+
+
+def _model(options: Options, vocabulary: Vocabulary) -> LanguageModel:
+    return LanguageModel(len(vocabulary), options.embedding, options.hidden, options.layers, rng=options.seed)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Parts of a checkpoint that do not fit each other are a CheckpointError, not a puzzle."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} does not fit together: {' '.join(str(error).split())}") from error
