@@ -311,6 +311,10 @@ class Emit:
         """The element at an address in every lane."""
         return V(self, self._splat(self.b.load(self.b.inttoptr(address.v, self.scalar.as_pointer()), align=self.size)))
 
+    def number(self, n: Int) -> V:
+        """An integer as a floating-point number in every lane."""
+        return V(self, self._splat(self.b.sitofp(n.v, self.scalar)))
+
     def gather(self, address: Int, stride: Int, mask: Mask) -> V:
         """Elements `stride` bytes apart."""
         pointers = [self.b.inttoptr((address + stride * k).v, self.scalar.as_pointer()) for k in range(self.width)]
@@ -554,7 +558,8 @@ def stack_room(bytes_: int) -> Any:
 
     @_word_intrinsic(types.intp)
     def room(builder):
-        return builder.ptrtoint(cgutils.alloca_once(builder, ir.ArrayType(I8, bytes_)), I64)
+        with builder.goto_entry_block():
+            return builder.ptrtoint(builder.alloca(ir.ArrayType(I8, bytes_)), I64)
 
     return room
 
