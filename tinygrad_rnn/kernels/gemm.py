@@ -17,7 +17,7 @@ from . import threads
 _compiled = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _ALONE = np.zeros((1, 3), np.int64)  # a batch of one product
-_SERIAL = 2 << 20  # multiply-adds of a product that one thread does alone: less than 20 microseconds
+_SERIAL = 1 << 20  # multiply-adds of a product that one thread does alone: less than ten microseconds
 _LINE = 64  # bytes, of the cache
 
 

@@ -18,7 +18,7 @@ from .tiles import PANEL, STRIP
 
 DEPTH = 512  # of a piece of K
 BLOCK_ROWS = 768  # of C: the block's rows of A stay in the cache from one panel to the next
-GRAIN = 1 << 20  # multiply-adds of a part at least: some ten microseconds, about what it takes to wake a thread
+GRAIN = 1 << 18  # multiply-adds of a part at least: some microseconds, many times what handing it out takes
 PACK_FROM = 192  # rows from which it pays to copy a panel of B that could be read where it stands
 
 # What a table holds: addresses of the kernels of tiles.py by their vectors and rows, of packing, of zeros, of `multiply`; and lanes.
