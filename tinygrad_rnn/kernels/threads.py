@@ -30,7 +30,7 @@ _compiled = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 def usable_cpus() -> int:
     """How many CPUs this process may use: its affinity, and the quota of its control groups."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(count, math.ceil(_cgroup_quota())))
+    return max(1, math.ceil(min(count, _cgroup_quota())))
 
 
 def _cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float:
