@@ -25,14 +25,14 @@ def natural(text: str) -> int:
     return int(_number(text, whole=True, least=0, expected="a whole number, 0 or more"))
 
 
-def amount(text: str) -> float:
+def above_zero(text: str) -> float:
     """A number above 0."""
     return _number(text, whole=False, least=math.ulp(0.0), expected="a number above 0")
 
 
-def temperature(text: str) -> float:
+def zero_or_more(text: str) -> float:
     """A number, 0 or more."""
-    return _number(text, whole=False, least=0, expected="0 (always the likeliest) or more")
+    return _number(text, whole=False, least=0, expected="a number, 0 or more")
 
 
 def _number(text: str, whole: bool, least: float, expected: str) -> float:

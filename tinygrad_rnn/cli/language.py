@@ -17,7 +17,7 @@ from ..data import corpora
 from ..data.vocabulary import Vocabulary
 from ..models.language_model import LanguageModel, Likelihood, evaluate, sample
 from ..train import Interrupted, Options, ProgressBar, Run, Saver, checkpoint_path, every, read, write_curve
-from .arguments import Parser, amount, natural, positive, temperature
+from .arguments import Parser, above_zero, natural, positive, zero_or_more
 
 MINUTES = 5.0                       # of training, where no budget is given
 TOPICS = "python-topics"            # name of a run on the text that every Python has
@@ -29,9 +29,9 @@ BUDGETS = ("epochs", "steps", "minutes")
 def train(arguments: argparse.Namespace) -> None:
     """Train on a text; print how well the end of the text is predicted."""
     run, folder = _resumed(arguments) if arguments.resume else _begun(arguments)
-    _describe(run, folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = run.save(folder)         # claims the folder, and finds a full disk now rather than in an hour
+    _describe(run, folder)
     try:
         _learn(run, folder, arguments.sample_every)
         path = run.save(folder)
@@ -107,7 +107,8 @@ def _describe(run: Run, folder: Path) -> None:
     layers = "an LSTM" if options.layers == 1 else f"{options.layers} LSTM layers"
     count = sum(parameter.size for parameter in run.model.parameters())
     print(f"model: embedding {options.embedding}, {layers} of {options.hidden}; {count:,} parameters")
-    budget = next(f"{getattr(options, name):g} {name}" for name in BUDGETS if getattr(options, name) is not None)
+    name, amount = next((name, value) for name, value in asdict(options).items() if name in BUDGETS and value)
+    budget = f"{amount:g} {name if amount != 1 else name[:-1]}"
     print(f"training: {budget}{f', going on after step {step}' if step else ''}; {options.batch} streams, windows of "
           f"{options.seq_len}, Adam at {options.lr:g} falling to 0, seed {options.seed}; into {folder}", flush=True)
 
@@ -217,13 +218,13 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
     add("--seq-len", type=positive, metavar="T", help="characters that gradients reach back; memory reaches further "
         f"(default {usual.seq_len})")
     add("--batch", type=positive, metavar="B", help=f"streams that the text is cut into (default {usual.batch})")
-    add("--lr", type=amount, metavar="LR", help=f"Adam's learning rate, which falls to 0 (default {usual.lr:g})")
+    add("--lr", type=above_zero, metavar="LR", help=f"Adam's learning rate, which falls to 0 (default {usual.lr:g})")
     add("--seed", type=natural, metavar="S", help="the same seed gives the same start, and with --epochs or --steps "
         f"the same model (default {usual.seed})")
     budget = parser.add_mutually_exclusive_group().add_argument
     budget("--epochs", type=positive, metavar="N", help="train for N passes over the text")
     budget("--steps", type=positive, metavar="N", help="train on N windows")
-    budget("--minutes", type=amount, metavar="M", help=f"train for M minutes (default {MINUTES:g})")
+    budget("--minutes", type=above_zero, metavar="M", help=f"train for M minutes (default {MINUTES:g})")
     add("--sample-every", type=positive, metavar="N", help="print what the model writes after every N steps")
     existing = parser.add_mutually_exclusive_group().add_argument
     existing("--resume", action="store_true", help="go on with the run in DIR, which remembers its text and options")
@@ -234,13 +235,13 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
     add("run", metavar="DIR", help="folder of a run")
     add("--prompt", default="", metavar="TEXT", help="what it reads first, and goes on from (default: a line end)")
     add("--length", type=natural, default=500, metavar="N", help="characters to write (default 500)")
-    add("--temperature", type=temperature, default=TEMPERATURE, metavar="T", help="1: the model's own probabilities; "
+    add("--temperature", type=zero_or_more, default=TEMPERATURE, metavar="T", help="1: the model's own probabilities; "
         f"lower: likely characters become likelier; 0: always the likeliest (default {TEMPERATURE})")
     add("--seed", type=natural, metavar="S", help="the same seed writes the same text (default: another each time)")
 
     add = command("eval", judge, "say how well a trained model predicts a text", (
-        "Nats and bits per character are the means of -ln p and -log2 p, where p is the probability that the model gave "
-        "to the character that came; perplexity is e to the nats: how many characters it had to guess among."
+        "Nats and bits per character are the means of -ln p and -log2 p, where p is the probability that the model "
+        "gave to the character that came. Perplexity is e to the nats: as if it had to guess one of so many characters."
     )).add_argument
     add("run", metavar="DIR", help="folder of a run")
     add("text", metavar="TEXTFILE", help="a UTF-8 text file")

@@ -134,12 +134,11 @@ def evaluate(model: LanguageModel, ids: Any, *, streams: int = 32, warm_up: int 
     targets = len(ids) - 1
     if targets < 1:
         raise ValueError(f"evaluate: ids must hold at least two tokens, one to predict the next from; got {len(ids)}")
-    streams = max(1, min(streams, targets // warm_up))
-    steps = -(-targets // streams)      # of a part; the last may be shorter
-    first = steps * np.arange(streams)
+    steps = -(-targets // max(1, min(streams, targets // warm_up)))     # of a part; the last may be shorter
+    first = np.arange(0, targets, steps)
     total, state = 0.0, None
     with _evaluating(model):
-        if streams > 1:
+        if len(first) > 1:
             # (warm_up, 1) + (streams,) -> (warm_up, streams).  Nothing precedes the first part: its memory stays empty.
             before = np.maximum(first + np.arange(-warm_up, 0)[:, None], 0)
             _, (h, c) = model(ids[before])
@@ -151,7 +150,7 @@ def evaluate(model: LanguageModel, ids: Any, *, streams: int = 32, warm_up: int 
             counted = at < targets
             at = np.minimum(at, targets - 1)
             logits, state = model(ids[at], state)
-            nats = nn.functional.cross_entropy(logits, ids[at + 1], reduction="none").numpy()
+            nats = nn.functional.cross_entropy(logits, ids[at + 1], reduction="none", axis=-1).numpy()
             total += float(nats[counted].sum(dtype=np.float64))
     if not math.isfinite(total):
         raise FloatingPointError("evaluate: the model's predictions are NaN or infinite: its training diverged")
@@ -215,7 +214,8 @@ def _choose(logits: np.ndarray, temperature: float, rng: np.random.Generator) ->
         raise FloatingPointError("sample: the model's predictions are NaN or infinite: its training diverged")
     if temperature == 0:
         return int(z.argmax())
-    p = np.exp((z - z.max()) / temperature)
+    with np.errstate(over="ignore"):    # close to temperature 0: exp(-inf) is 0
+        p = np.exp((z - z.max()) / temperature)
     # Inverse transform: the first token whose cumulative probability exceeds a uniform number.
     cumulative = p.cumsum()
     return int(cumulative.searchsorted(rng.random() * cumulative[-1], side="right"))

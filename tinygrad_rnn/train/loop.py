@@ -119,7 +119,7 @@ class Training:
         for group, rate in zip(self.optimizer.param_groups, self.rates):
             group["lr"] = rate * (1 - self.progress)
         logits, state = self.model(x, self.state)
-        loss = nn.functional.cross_entropy(logits, y)
+        loss = nn.functional.cross_entropy(logits, y, axis=-1)
         value = float(loss)
         self._check("the loss", math.isfinite(value))
         self.optimizer.zero_grad()
