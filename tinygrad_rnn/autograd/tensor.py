@@ -76,8 +76,9 @@ class Tensor:
     _hooks: Any
 
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False) -> None:
-        self.data = as_array(data.data if isinstance(data, Tensor) else data)
-        self.data = np.array(self.data, dtype=dtype, order="C")
+        data = data.data if isinstance(data, Tensor) else data
+        # Asked for float64, 0.1 must not become a float32 on the way.
+        self.data = np.array(as_array(data) if dtype is None else data, dtype=dtype, order="C")
         if self.data.dtype.kind not in "biuf":
             raise TypeError(f"tensor: data must be numbers or bools, got dtype {self.data.dtype}")
         self.grad, self._node, self._hooks, self.requires_grad = None, None, None, False
