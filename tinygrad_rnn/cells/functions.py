@@ -1,0 +1,113 @@
+"""What the equations of a cell may call, beside functions of their own.
+
+Elementwise functions are the primitives of the tape.  The mean over units spreads its result over them again: that is the
+matrix with 1/H everywhere, which is symmetric, hence its own adjoint; so layer normalisation is a line of arithmetic and
+needs no derivative of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .. import kernels
+from ..autograd import ops
+from ..autograd.primitive import REGISTRY, Primitive, as_array, case, primitive, reals
+from .symbols import UNITWISE
+
+EPSILON = 1e-5
+
+
+@primitive(rules=[lambda g, _y, _x: unit_mean(g)], kind="structural", domain=[reals()],
+           oracle=lambda x: np.mean(x, axis=-1, keepdims=True) + np.zeros_like(x),
+           cases=[case((3, 4)), case((4,)), case((2, 3, 5)), case((0, 4)), case((3, 1))])
+def unit_mean(x):
+    """The mean over the last axis, at every place of that axis."""
+    x = as_array(x)
+    if not x.ndim:
+        raise ValueError("unit_mean: a number has no units to average over")
+    return np.broadcast_to(kernels.mean(x, axis=-1, keepdims=True), x.shape).copy()
+
+
+# Its gradient is not that of the identity that it computes: the laws of the registry are not for it.
+@primitive(rules=[None], oracle=np.positive, domain=[reals()], register=False)
+def stop(x):
+    """x; no gradient passes."""
+    return as_array(x)
+
+
+def layer_norm(u: Any) -> Any:
+    """(u - mean(u)) / sqrt(mean((u - mean(u))**2) + 1e-5), over the units of a row (Ba 2016, equation 4)."""
+    centred = u - unit_mean(u)
+    return centred / ops.sqrt(unit_mean(centred ** 2) + EPSILON)
+
+
+# Under the names of the language; each takes one argument.
+PRIMITIVES: dict[str, Primitive] = {
+    "tanh": ops.tanh, "sigmoid": ops.sigmoid, "relu": ops.relu, "softplus": REGISTRY["_softplus"], "exp": ops.exp,
+    "log": ops.log, "sqrt": ops.sqrt, "step": ops.step, "mean": unit_mean, "stop": stop}
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {**PRIMITIVES, "layer_norm": layer_norm}
+UNITWISE.update({operation: name for name, operation in PRIMITIVES.items()})
+
+
+# ---- opaque steps -------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class StepPrimitive:
+    """A primitive that the text of a cell may call, with its own forward and backward kernel."""
+
+    primitive: Primitive
+    arity: int
+    width: Callable[..., int]
+    sequence: tuple[int, ...]
+    kernels: dict[str, Any] = field(default_factory=dict, compare=False)    # the compiler's place for compiled forms
+
+
+STEPS: dict[str, StepPrimitive] = {}
+
+
+def register_step(operation: Primitive, *, arity: int, width: int | Callable[..., int] = 0,
+                  sequence: Sequence[int] = ()) -> Primitive:
+    """Make a primitive callable, by its name, in the equations of cells: attend(query, keys, values, mask).
+
+    Parameters
+    ----------
+    operation : Primitive
+        Made by `autograd.custom` or `autograd.primitive.primitive`; its forward takes (batch, width) arrays and, at the
+        positions `sequence`, whole per-sequence inputs (batch, ...), and gives (batch, width).
+    arity : int
+        Number of arguments.
+    width : int, or callable(*widths) -> int
+        The width of its result: that of the argument at this position, or a function of all widths (last axes).
+    sequence : sequence of int
+        Positions of arguments that are further inputs of the cell, handed on as they are, of any rank.
+
+    Returns
+    -------
+    Primitive
+        operation
+
+    Raises
+    ------
+    TypeError
+        If operation is not a Primitive.
+    ValueError
+        If its name is taken or not a free name, or a position does not exist.
+    """
+    if not isinstance(operation, Primitive):
+        raise TypeError(f"register_step: operation must be a Primitive, got {type(operation).__name__}")
+    name = operation.name
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or re.fullmatch(r"[xWbps]\d*", name) or name.endswith("_prev"):
+        raise ValueError(f"register_step: {name!r} cannot name a function of the language")
+    if name in FUNCTIONS or (name in STEPS and STEPS[name].primitive is not operation):
+        raise ValueError(f"register_step: the name {name!r} is taken")
+    positions = [*sequence, *([width] if isinstance(width, int) else [])]
+    if arity < 1 or any(not 0 <= k < arity for k in positions):
+        raise ValueError(f"register_step: {name} takes {arity} arguments; got positions {positions}")
+    chosen: Callable[..., int] = (lambda *widths: widths[width]) if isinstance(width, int) else width
+    STEPS[name] = StepPrimitive(operation, arity, chosen, tuple(sequence))
+    UNITWISE[operation] = name
+    return operation
