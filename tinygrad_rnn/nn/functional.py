@@ -1,7 +1,19 @@
 """Layers and losses as functions: the state is passed in."""
 
-from ..autograd.ops import (elu, gelu, leaky_relu, linear, log_softmax, logsumexp, relu, sigmoid, silu, softmax,
-                            softplus, tanh)
+from ..autograd.ops import (
+    elu,
+    gelu,
+    leaky_relu,
+    linear,
+    log_softmax,
+    logsumexp,
+    relu,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+    tanh,
+)
 from .dropout import dropout
 from .embedding import embedding
 from .losses import binary_cross_entropy_with_logits, cross_entropy, mse_loss, nll_loss

@@ -83,7 +83,8 @@ class Module:
         if name not in self._buffer_names() and hasattr(self, name):
             raise ValueError(f"register_buffer: {type(self).__name__} already has an attribute {name!r}")
         setattr(self, name, array if array is None or isinstance(array, Tensor) else Tensor(array))
-        self.__dict__.setdefault("_buffers", []).append(name)
+        if name not in self._buffer_names():
+            self.__dict__.setdefault("_buffers", []).append(name)
 
     def _buffer_names(self) -> list[str]:
         names: list[str] = self.__dict__.get("_buffers", [])

@@ -15,7 +15,8 @@ from ..autograd import Tensor, ops
 from ..autograd.ops import concat, linear, sigmoid, split, stack, swapaxes, tanh, unstack, where
 from ..autograd.tensor import constant
 from ..random import Rng
-from . import init, lengths as ragged
+from . import init
+from . import lengths as ragged
 from .checks import as_tensor, features, positive, probability, same_dtype
 from .dropout import dropout
 from .module import Module
@@ -36,6 +37,7 @@ class _Layers(Module):
 
     gates: ClassVar[int]                    # blocks of hidden_size rows in each weight
     states: ClassVar[tuple[str, ...]]       # rows that one step hands to the next, the output first
+    weight_ih_l0: Tensor
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int, bias: bool, batch_first: bool,
                  dropout: float, bidirectional: bool, proj_size: int, forget_bias: float | None, rng: Rng) -> None:
@@ -178,7 +180,7 @@ class _Layers(Module):
     def _checked(self, x: Any) -> tuple[Any, bool]:
         """x as (T, B, D), and whether it came with a batch."""
         who = type(self).__name__
-        x = features(who, x, getattr(self, "weight_ih_l0"), self.input_size, "input_size")
+        x = features(who, x, self.weight_ih_l0, self.input_size, "input_size")
         if x.ndim not in (2, 3):
             layout = "(B, T, D)" if self.batch_first else "(T, B, D)"
             raise ValueError(f"{who}: x must be {layout} or, unbatched, (T, D), got shape {x.shape}")
@@ -200,7 +202,7 @@ class _Layers(Module):
     def _unpacked(self, state: Any, batch: int, batched: bool) -> list[tuple[Any, ...]]:
         """For each layer and direction its states, (B, width) each."""
         who, count = type(self).__name__, self.num_layers * self._directions
-        weight = getattr(self, "weight_ih_l0")
+        weight = self.weight_ih_l0
         widths = (self._width, self.hidden_size)[:len(self.states)]
         if state is None:
             return [tuple(constant(np.zeros((batch, width), weight.dtype)) for width in widths)] * count
