@@ -4,9 +4,10 @@ feed it and then its elementwise unit (units.py), a block of units at a time.
 What a cell does is a table of integers, so this loop is compiled once for all cells. The batch is split over the threads, which
 do not meet before the sequence ends; a row's numbers never depend on the other rows.
 
-    STAGE    unit, table, blocks, block, width, first product, end of products
-    PRODUCT  tile, last tile, A: base, step, row, segments, segment, depth; panels: base, block;
+    STAGE    unit, table, blocks, lanes, width, first product, end of products, vectors a block
+    PRODUCT  tile, last tile, A: base, step, row, segments, segment, depth; panels of B: base, block, vector, k, last k;
              start (0: accumulate), C: base, step, row, slot, block; blocks
+    WEIGHTS  source, rows, columns, row; panels: base, block, how many k stand before
 
 All bases are addresses, all distances bytes. `C[row, slot s] (+)= sum over segments and k of A[row, segment, k] B[segment, k, s]`.
 """
@@ -25,16 +26,16 @@ ROWS = {**_ROWS, 4: _ROWS[3] * 3 // 4}      # the most rows of a tile, by its ve
 STEPS = 64                                  # rows of x that go with each panel, at least
 
 STAGE = 8 * 8
-(UNIT, TABLE, BLOCKS, BLOCK, WIDTH, FIRST, END) = range(0, 56, 8)
-PRODUCT = 17 * 8
-(TILE, LAST_TILE, A, A_STEP, A_ROW, SEGMENTS, SEGMENT, DEPTH, PANELS, PANEL_BLOCK, START, C, C_STEP, C_ROW, SLOT, C_BLOCK,
- COUNT) = range(0, PRODUCT, 8)
+(UNIT, TABLE, BLOCKS, LANES, WIDTH, FIRST, END, VECTORS) = range(0, STAGE, 8)
+PRODUCT = 20 * 8
+(TILE, LAST_TILE, A, A_STEP, A_ROW, SEGMENTS, SEGMENT, DEPTH, PANELS, PANEL_BLOCK, PANEL_VECTOR, PANEL_K,
+ LAST_K, START, C, C_STEP, C_ROW, SLOT, C_BLOCK, COUNT) = range(0, PRODUCT, 8)
 
 
 # ---- tiles --------------------------------------------------------------------------------------------------------------
 def _tile(vectors: int):
-    def kernel(e: Emit, m: Int, a: Int, a_row: Int, segments: Int, segment: Int, depth: Int, b: Int, start: Int,
-               start_row: Int, c: Int, c_row: Int, slot: Int) -> None:
+    def kernel(e: Emit, m: Int, a: Int, a_row: Int, segments: Int, segment: Int, depth: Int, b: Int, b_vector: Int,
+               b_k: Int, start: Int, start_row: Int, c: Int, c_row: Int, slot: Int) -> None:
         """m rows of `vectors` vectors that stand `slot` apart; rows in tiles of as equal size as can be."""
         limit = ROWS[vectors]
         tiles = (m + (limit - 1)) // limit
@@ -50,7 +51,7 @@ def _tile(vectors: int):
                     e.prefetch(start + r * start_row + s * slot)
 
             def along(i: Int, a: Int, b: Int, *sums):
-                b, *sums = _multiply(e, rows, vectors, a, a_row, b, depth, sums)
+                b, *sums = _multiply(e, rows, vectors, a, a_row, b, b_vector, b_k, depth, sums)
                 return [a + segment, b, *sums]
 
             zeros = [e.const(0.0)] * (rows * vectors)
@@ -64,7 +65,8 @@ def _tile(vectors: int):
     return native(kernel, f"sequence_tile{vectors}")
 
 
-def _multiply(e: Emit, rows: int, vectors: int, a: Int, a_row: Int, b: Int, depth: Int, sums: list) -> list:
+def _multiply(e: Emit, rows: int, vectors: int, a: Int, a_row: Int, b: Int, b_vector: Int, b_k: Int, depth: Int,
+              sums: list) -> list:
     """Add A B over one segment to the sums; gives where B goes on, and the sums."""
     groups = range(0, rows, 3)
 
@@ -77,16 +79,16 @@ def _multiply(e: Emit, rows: int, vectors: int, a: Int, a_row: Int, b: Int, dept
         if rows < vectors:                  # hold the shorter side in registers
             elements = [element(r) for r in range(rows)]
             for s in range(vectors):
-                vector = e.load(b + s * e.bytes)
+                vector = e.load(b + s * b_vector)
                 for r in range(rows):
                     sums[r * vectors + s] = elements[r].fma(vector, sums[r * vectors + s])
         else:
-            loaded = [e.load(b + s * e.bytes) for s in range(vectors)]
+            loaded = [e.load(b + s * b_vector) for s in range(vectors)]
             for r in range(rows):
                 x = element(r)
                 for s in range(vectors):
                     sums[r * vectors + s] = x.fma(loaded[s], sums[r * vectors + s])
-        return [b + vectors * e.bytes, *(p + e.size for p in pointers), *sums]
+        return [b + b_k, *(p + e.size for p in pointers), *sums]
 
     out = e.loop(depth, step, b, *(a + a_row * r for r in groups), *sums, at_least_once=True)
     return [out[0], *out[1 + len(groups):]]
@@ -102,7 +104,9 @@ Job = namedtuple("Job", "size steps batch backward bounds active stages n_stages
 @helper
 def multiply(product, block, step, row, rows):
     """One product of one stage, for one block of its columns."""
-    tile = load(product + TILE) if block + 1 < load(product + COUNT) else load(product + LAST_TILE)
+    tile, b_k = load(product + TILE), load(product + PANEL_K)
+    if block + 1 == load(product + COUNT):
+        tile, b_k = load(product + LAST_TILE), load(product + LAST_K)
     c_row = load(product + C_ROW)
     c = load(product + C) + step * load(product + C_STEP) + row * c_row + block * load(product + C_BLOCK)
     start, start_row = load(product + START), 0
@@ -111,7 +115,7 @@ def multiply(product, block, step, row, rows):
     a_row = load(product + A_ROW)
     a = load(product + A) + step * load(product + A_STEP) + row * a_row
     call(tile, (rows, a, a_row, load(product + SEGMENTS), load(product + SEGMENT), load(product + DEPTH),
-                load(product + PANELS) + block * load(product + PANEL_BLOCK), start, start_row, c, c_row, load(product + SLOT)))
+                load(product + PANELS) + block * load(product + PANEL_BLOCK), load(product + PANEL_VECTOR), b_k, start, start_row, c, c_row, load(product + SLOT)))
 
 
 @helper
@@ -140,13 +144,16 @@ def one_step(job, step, row, rows):
     """All stages of a cell at one step."""
     for s in range(job.n_stages):
         stage = job.stages + s * STAGE
-        unit, table, lanes = load(stage + UNIT), load(stage + TABLE), load(stage + BLOCK)
+        unit, table, lanes, width = load(stage + UNIT), load(stage + TABLE), load(stage + LANES), load(stage + WIDTH)
         first, end = load(stage + FIRST), load(stage + END)
         for block in range(load(stage + BLOCKS)):
             for q in range(first, end):
                 multiply(job.products + q * PRODUCT, block, step, row, rows)
             if unit != 0:
-                call(unit, (rows, min(lanes, load(stage + WIDTH) - block * lanes), step, row, block * lanes, table))
+                for v in range(load(stage + VECTORS)):
+                    column = (block * load(stage + VECTORS) + v) * lanes
+                    if column < width:
+                        call(unit, (rows, min(lanes, width - column), step, row, column, table))
 
 
 @helper
@@ -175,3 +182,27 @@ def run(pool, parts, size, steps, batch, backward, bounds, active, stages, n_sta
     """The whole sequence for all rows, by the threads of a pool; see `band`."""
     job = Job(size, steps, batch, backward, bounds, active, stages, n_stages, products, outside_products, n_outside, flat)
     share(pool, parts, band, (job,))
+
+
+# ---- weights as the tiles read them -------------------------------------------------------------------------------------
+WEIGHTS = 7 * 8
+SOURCE, SOURCE_ROWS, SOURCE_COLUMNS, SOURCE_ROW, TO, TO_BLOCK, BEFORE = range(0, WEIGHTS, 8)
+
+
+@kernel("void(intp, intp, intp, intp, intp, intp, intp)", dtypes="q")
+def pack_weights(pack_columns, pack_rows, size, lanes, forward, table, count):
+    """Copy matrices (units, depth) into panels: forward a vector of units each; backward two vectors of the depth."""
+    vector = lanes * size
+    for i in range(count):
+        entry = table + i * WEIGHTS
+        source, row, block, before = load(entry + SOURCE), load(entry + SOURCE_ROW), load(entry + TO_BLOCK), load(entry + BEFORE)
+        rows, columns, to = load(entry + SOURCE_ROWS), load(entry + SOURCE_COLUMNS), load(entry + TO)
+        if forward:
+            for v in range((rows + lanes - 1) // lanes):
+                call(pack_columns, (columns, min(lanes, rows - v * lanes), 1, source + v * lanes * row, row,
+                                    to + v * block + before * vector))
+        else:
+            for v in range(0, (columns + lanes - 1) // lanes, 2):
+                left = min(2 * lanes, columns - v * lanes)
+                vectors = (left + lanes - 1) // lanes
+                call(pack_rows, (rows, left, vectors, source + v * vector, row, to + v // 2 * block + before * vectors * vector))

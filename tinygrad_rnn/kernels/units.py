@@ -1,12 +1,13 @@
 """The elementwise part of a recurrent step, as machine code: one straight-line function, over the rows of a batch and one
 vector of units at a time, while the product that came before is still in the nearest cache.
 
-The function is plain Python (`i = sigmoid(z_i + b_i)` ...), the same that the cell compiler shows and that runs on NumPy rows
-without the JIT; here it is traced on the vectors of `llvm.py`. What it reads and writes stands in *groups*: memory with one
-stride a step and one a row, in which an operand is a constant distance away. A table of integers tells where all that is:
+The function is plain Python (`i = sigmoid(z_i + b_i)` ...), the same that the cell compiler shows and that runs on NumPy
+rows without the JIT; here it is traced on the vectors of `llvm.py`. What it reads and writes stands in *groups*: memory with
+one stride a step and one a row, in which an operand is a constant distance away. A table of integers tells where it is:
 
+    address of the number of units (a floating-point number)
     base, step stride, row stride        for each group, in bytes
-    offset                               for each operand: what is read, in the order of the arguments, then what is written
+    offset                               for each operand: what is read, in the order of the arguments, then the results
 """
 
 from __future__ import annotations
@@ -15,24 +16,35 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from . import functions
 from .jit import Compiled, native
-from .llvm import Emit, Int
+from .llvm import Emit, Int, V
 
-ROW, VECTOR, SCALAR = "row", "vector", "scalar"
+WIDTH = 0                   # of the table
+GROUP, GROUP_SIZE = 8, 24
 
 
 @dataclass(frozen=True)
 class Operand:
-    """Where one argument or result stands.
+    """Where one argument or result stands, and what is done with it.
 
     group : index of its group in the table
-    kind : "row" (one value a row and unit), "vector" (one a unit), "scalar" (one)
-    masked : True for memory that is not padded to whole vectors: lanes beyond the last unit are then neither read nor written
+    kind : of an argument "row" (one value a row and unit), "vector" (one a unit), "scalar" (one), "mean" (of a row's units, from
+        partial sums); of a result "row", "add" (to what stands there), "total" (partial sums over a row's units)
+    masked : True for memory that is not padded to whole vectors: lanes beyond the last unit are neither read nor written
     """
 
     group: int
-    kind: str = ROW
+    kind: str = "row"
     masked: bool = False
+
+
+# What the functions may call, on vectors.
+CALLS: dict[str, Callable[..., V]] = {
+    "tanh": functions.tanh, "sigmoid": functions.sigmoid, "softplus": functions.softplus, "exp": functions.exp,
+    "log": functions.log, "relu": lambda x: x.maximum(0.0), "step": lambda x: (x > 0.0).select(x.wrap(1.0), 0.0),
+    "sqrt": lambda x: x.sqrt(), "abs": abs, "sign": lambda x: (x == 0.0).select(x, x.wrap(1.0).copysign(x)),
+    "maximum": lambda a, b: a.maximum(b), "minimum": lambda a, b: a.minimum(b)}
 
 
 def unit(function: Callable[..., Any], reads: Sequence[Operand], writes: Sequence[Operand], name: str) -> Compiled:
@@ -40,34 +52,51 @@ def unit(function: Callable[..., Any], reads: Sequence[Operand], writes: Sequenc
 
     It computes for `rows` rows from `row` on, at time `step`, the `lanes` (at most a vector) units from `first` on.
     """
-    groups = 1 + max(o.group for o in (*reads, *writes))
+    operands = [*reads, *writes]
+    groups = 1 + max(o.group for o in operands)
+    used = sorted({o.group for o in operands if o.kind not in ("vector", "scalar")})
 
     def kernel(e: Emit, rows: Int, lanes: Int, step: Int, row: Int, first: Int, table: Int) -> None:
-        mask = e.first(lanes) if any(o.masked for o in (*reads, *writes)) else None
+        mask = e.first(lanes)
         column = first * e.size
         base, stride = [], []
         for g in range(groups):
-            stride.append(e.load_int(table + (24 * g + 16)))
-            base.append(e.load_int(table + 24 * g) + step * e.load_int(table + (24 * g + 8)) + row * stride[g])
-        offset = [e.load_int(table + 24 * groups + 8 * k) for k in range(len(reads) + len(writes))]
+            place = table + (GROUP + GROUP_SIZE * g)
+            stride.append(e.load_int(place + 16))
+            base.append(e.load_int(place) + step * e.load_int(place + 8) + row * stride[g])
+        offset = [e.load_int(table + (GROUP + GROUP_SIZE * groups + 8 * k)) for k in range(len(operands))]
+        width = e.broadcast(e.load_int(table + WIDTH)) if any(o.kind == "mean" for o in reads) else None
         fixed = {}
         for k, o in enumerate(reads):
-            if o.kind == VECTOR:
+            if o.kind == "vector":
                 fixed[k] = e.load(base[o.group] + offset[k] + column, mask if o.masked else None)
-            elif o.kind == SCALAR:
+            elif o.kind == "scalar":
                 fixed[k] = e.broadcast(base[o.group] + offset[k])
-        used = sorted({o.group for o in (*reads, *writes) if o.kind == ROW})
 
         def body(_: Int, *pointers: Int) -> list[Int]:
             at = dict(zip(used, pointers))
-            values = [fixed[k] if k in fixed else e.load(at[o.group] + offset[k], mask if o.masked else None)
-                      for k, o in enumerate(reads)]
-            results = function(*values)
-            for k, (o, result) in enumerate(zip(writes, results)):
-                known = result if not isinstance(result, (int, float)) else e.const(result)
-                e.store(at[o.group] + offset[len(reads) + k], known, mask if o.masked else None)
+
+            def load(k: int, o: Operand) -> V:
+                if k in fixed:
+                    return fixed[k]
+                if o.kind == "mean":
+                    return e.load(at[o.group] + offset[k]).fold(lambda a, b: a + b) / width
+                return e.load(at[o.group] + offset[k] + column, mask if o.masked else None)
+
+            results = function(*(load(k, o) for k, o in enumerate(reads)))
+            for k, (o, result) in enumerate(zip(writes, results), len(reads)):
+                value = e.const(result) if isinstance(result, (int, float)) else result
+                if o.kind == "total":
+                    address = at[o.group] + offset[k]
+                    value = mask.select(value, 0.0)
+                    e.store(address, value + (first == 0).select(e.const(0.0), e.load(address)))
+                    continue
+                address = at[o.group] + offset[k] + column
+                if o.kind == "add":
+                    value = value + e.load(address, mask if o.masked else None)
+                e.store(address, value, mask if o.masked else None)
             return [p + stride[g] for g, p in zip(used, pointers)]
 
-        e.loop(rows, body, *(base[g] + column for g in used))
+        e.loop(rows, body, *(base[g] for g in used))
 
     return native(kernel, name)
