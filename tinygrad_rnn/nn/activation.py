@@ -21,7 +21,8 @@ class _Activation(Module):
 
     def forward(self, x: Any) -> Tensor:
         """x of any shape -> the same shape."""
-        return type(self).function(as_tensor(x), **self.arguments)
+        y: Tensor = type(self).function(as_tensor(x), **self.arguments)
+        return y
 
     def extra_repr(self) -> str:
         """The arguments."""

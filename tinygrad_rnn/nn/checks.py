@@ -26,11 +26,11 @@ def features(who: str, x: Any, parameter: Tensor, size: int, built_for: str) -> 
     ValueError
         If its last axis is not of that size.
     """
-    x = same_dtype(who, "x", as_tensor(x), parameter)
-    if not x.ndim or x.shape[-1] != size:
-        got = f"{x.shape[-1]} features" if x.ndim else "no dimension"
-        raise ValueError(f"{who}: x has {got}, the layer was built for {built_for}={size}; x has shape {x.shape}")
-    return x
+    t = same_dtype(who, "x", as_tensor(x), parameter)
+    if not t.ndim or t.shape[-1] != size:
+        got = f"{t.shape[-1]} features" if t.ndim else "no dimension"
+        raise ValueError(f"{who}: x has {got}, the layer was built for {built_for}={size}; x has shape {t.shape}")
+    return t
 
 
 def same_dtype(who: str, name: str, x: Tensor, parameter: Tensor) -> Tensor:

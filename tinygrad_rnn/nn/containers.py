@@ -42,14 +42,14 @@ class Sequential(_Several):
         Or one mapping name -> Module.
     """
 
-    def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
+    def __init__(self, *modules: Any) -> None:
         super().__init__()
         if len(modules) == 1 and isinstance(modules[0], Mapping):
             for name, module in modules[0].items():
                 setattr(self, name, module)
             return
         for module in modules:
-            self.append(module)     # type: ignore[arg-type]    # checked there
+            self.append(module)
 
     def forward(self, x: Any) -> Any:
         """Apply the modules in their order."""

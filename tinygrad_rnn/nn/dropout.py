@@ -50,9 +50,7 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, rng: Rng = None) -> T
         If p is no probability.
     """
     x = as_tensor(x)
-    if probability("dropout", p) == 0 or not training:
-        return x
-    if p == 1:
-        return x * 0.0      # type: ignore[operator]
-    kept = np.random.default_rng(rng).random(x.shape, np.float32) >= p
-    return x * (kept * x.dtype.type(1 / (1 - p)))       # type: ignore[operator]
+    if probability("dropout", p) and training:
+        kept = np.random.default_rng(rng).random(x.shape, np.float32) >= p
+        x = x * (kept * x.dtype.type(1 / (1 - p) if p < 1 else 0))
+    return as_tensor(x)

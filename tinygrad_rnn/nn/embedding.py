@@ -117,7 +117,7 @@ def embedding(ids: Any, weight: Tensor, padding_idx: int | None = None, max_norm
     ids = indices("embedding", "id", ids, weight.shape[0], "rows")
     if max_norm is not None:
         _shorten(weight.data, np.unique(ids), max_norm)
-    vectors = rows(weight, ids)
+    vectors: Tensor = rows(weight, ids)
     if padding_idx is not None:
         # Where a constant stands in for the row that was read, no gradient reaches the row.
         vectors = where(expand_dims(ids == padding_idx % weight.shape[0], -1), weight.data[padding_idx], vectors)

@@ -47,7 +47,9 @@ class Linear(Module):
 
     def forward(self, x: Any) -> Tensor:
         """x (..., in_features) -> (..., out_features)."""
-        return affine(features("Linear", x, self.weight, self.in_features, "in_features"), self.weight, self.bias)
+        x = features("Linear", x, self.weight, self.in_features, "in_features")
+        y: Tensor = affine(x, self.weight, self.bias)
+        return y
 
     def extra_repr(self) -> str:
         """The sizes."""

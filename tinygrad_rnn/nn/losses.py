@@ -253,11 +253,12 @@ def _reduced(who: str, losses: Any, reduction: str, count: float, kept: np.ndarr
     if reduction == "none":
         if kept is not None:
             losses = index_add(np.zeros((kept.size, *losses.shape[1:]), losses.dtype), np.flatnonzero(kept), losses)
-        return reshape(losses, shape)
-    summed: Any = total(losses)
+        losses = reshape(losses, shape)
+        return as_tensor(losses)
+    losses = total(losses)
     if reduction == "sum":
-        return summed
+        return as_tensor(losses)
     if not count:
         raise ValueError(f"{who}: a mean over nothing: every target is ignored, or there is none; reduction='sum' "
                          "gives 0")
-    return summed / count
+    return as_tensor(losses / count)

@@ -63,7 +63,7 @@ def layer_norm(x: Any, normalized_shape: tuple[int, ...], weight: Any = None, bi
     if x.shape[-len(shape):] != shape:
         raise ValueError(f"layer_norm: the last axes of x must be {shape}, got shape {x.shape}")
     axes = tuple(range(-len(shape), 0))
-    deviation: Any = x - mean(x, axes, True)        # type: ignore[operator]
-    y: Any = deviation / sqrt(mean(square(deviation), axes, True) + eps)
+    deviation = x - mean(x, axes, True)
+    y: Tensor = deviation / sqrt(mean(square(deviation), axes, True) + eps)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias

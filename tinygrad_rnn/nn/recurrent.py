@@ -63,10 +63,10 @@ class _Layers(Module):
             self.declare("weight_ih" + suffix, (rows, width), start)
             self.declare("weight_hh" + suffix, (rows, self._width), start)
             if self.bias:
-                for name, value in (("bias_ih", self.forget_bias), ("bias_hh", 0.0)):
-                    forget = slice(self.hidden_size, 2 * self.hidden_size)
-                    self.declare(name + suffix, (rows,), start if self.forget_bias is None else
-                                 partial(_uniform_but, bound=bound, where=forget, value=value))
+                for name in ("bias_ih", "bias_hh"):
+                    self.declare(name + suffix, (rows,), start if self.forget_bias is None else partial(
+                        _uniform_but, bound=bound, where=slice(self.hidden_size, 2 * self.hidden_size),
+                        value=self.forget_bias if name == "bias_ih" else 0.0))
             if self.proj_size:
                 self.declare("weight_hr" + suffix, (self.proj_size, self.hidden_size), start)
 

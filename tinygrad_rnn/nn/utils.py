@@ -103,10 +103,9 @@ def _norm(arrays: list[np.ndarray], p: float) -> float:
         return np.sum(sums, dtype=np.float64) ** (1 / p)
 
 
-def _power_sum(block: np.ndarray, p: float) -> np.float64:
-    if p == 2:
-        return np.square(block, dtype=np.float64).sum()
-    return (np.abs(block).astype(np.float64) ** p).sum()
+def _power_sum(block: np.ndarray, p: float) -> float:
+    powers = np.square(block, dtype=np.float64) if p == 2 else np.abs(block).astype(np.float64) ** p
+    return float(powers.sum())
 
 
 def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:
