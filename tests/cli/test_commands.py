@@ -280,12 +280,12 @@ def test_a_mistake_of_ours_is_not_hidden(run: Run, text: Path, monkeypatch: pyte
 def test_a_reader_that_goes_away(trained: Path) -> None:
     def piped(command: str) -> tuple[list[str], str]:
         line = f"{sys.executable} -m tinygrad_rnn {command} | head -c 5; echo ${{PIPESTATUS[@]}}"
-        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True,
+                              env=os.environ | {"PYTHONPATH": str(ROOT)})
         return done.stdout[5:].split(), done.stderr
 
     assert piped(f"sample {trained} --length 100000 --prompt abcdeabcde") == (["0", "0"], "")
-    status, error = piped(f"train {trained.parent / 'novel.txt'} --out {trained.parent / 'b'} --steps 300 --sample-every 1 "
-                          + " ".join(SIZES))
+    status, error = piped(" ".join(["train novel.txt --out b --steps 300 --sample-every 1", *SIZES]))
     assert status == ["1", "0"] and error == "tinygrad-rnn: whoever was reading the output has gone\n"
 
 
