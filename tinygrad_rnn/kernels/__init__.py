@@ -1,15 +1,27 @@
 """Arrays in, arrays out: the compiled inner loops of the library.
 
-A name is imported when it is first asked for, so that importing the package needs no Numba. With NUMBA_DISABLE_JIT=1 every
-compiled function is replaced by its NumPy oracle of the same name, and Numba is never imported.
+A name is imported when it is first asked for, so that importing the package needs no Numba. With NUMBA_DISABLE_JIT=1
+every compiled function is replaced by its NumPy oracle of the same name, and Numba is never imported.
 """
 import importlib
 import os
 from typing import Any
 
 # Where a name is defined. Modules under _PYTHON run with and without compiled code and decide for themselves.
-_PYTHON = {"gemm": "matmul pack", "threads": "set_num_threads get_num_threads"}
-_COMPILED: dict[str, str] = {}
+_PYTHON = {
+    "gemm": "matmul pack",
+    "threads": "set_num_threads get_num_threads",
+    "binary": "add subtract multiply divide pow maximum minimum where "
+              "equal not_equal less less_equal greater greater_equal",
+}
+_COMPILED: dict[str, str] = {
+    "elementwise": "exp expm1 log log1p sin cos tanh sigmoid erf relu leaky_relu elu gelu gelu_tanh silu softplus "
+                   "tanh_backward sigmoid_backward relu_backward leaky_relu_backward elu_backward gelu_backward "
+                   "silu_backward softplus_backward",
+    "reduce": "sum mean var max min argmax argmin cumulative_sum",
+    "cross_entropy": "softmax log_softmax logsumexp softmax_backward log_softmax_backward nll_forward nll_backward",
+    "gather": "take_rows scatter_add",
+}
 
 _without_jit = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 _home = {name: module for module, names in _PYTHON.items() for name in names.split()}

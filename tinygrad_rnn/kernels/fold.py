@@ -1,0 +1,276 @@
+"""The kernels of reductions: one row to one number, columns to a row of numbers, in the order that `reduce.py`
+states."""
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .llvm import Emit, Int, Mask, V
+from .ufunc import Operand, gufunc
+
+LANES, BLOCK = 32, 4096     # of a sum
+CHUNK = 4                   # vectors of columns that are reduced together
+ROWS = 4                    # whose running sums are computed together: each addition waits for the one before
+
+
+def add(a: V, b: V) -> V:
+    """The sum of two partial sums."""
+    return a + b
+
+
+def _deviation(x: V, mean: V) -> V:
+    d = x.to(mean.e) - mean
+    return d * d
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """What is done with each element.
+
+    combine : two numbers to one, the new one first; `neutral` changes nothing
+    lanes : so many numbers are combined side by side
+    wide : compute in float64
+    element : the number that an element stands for; the last argument is what the reduction is told, or None
+    finish : the result, from the last number and the reduced length
+    double : the result is float64 too
+    tells : it is told a float64 for each result
+    """
+
+    name: str
+    combine: Callable[[V, V], V] = add
+    neutral: float = 0.0
+    lanes: int = LANES
+    wide: bool = True
+    element: Callable[..., V] = lambda x, told: x
+    finish: Callable[[V, V], V] = lambda x, length: x
+    double: bool = False
+    tells: bool = False
+
+    @cached_property
+    def rows(self) -> np.ufunc:
+        """(n) -> ()."""
+        return gufunc(_rows(self), "(n),()->()" if self.tells else "(n)->()", self._kinds(), f"{self.name}_rows")
+
+    @cached_property
+    def columns(self) -> np.ufunc:
+        """(n,m) -> (m)."""
+        signature = "(n,m),(m)->(m)" if self.tells else "(n,m)->(m)"
+        return gufunc(_columns(self), signature, self._kinds(), f"{self.name}_columns")
+
+    def _kinds(self) -> list[str]:
+        """The dtypes of all operands, for float32 and for float64."""
+        return [c + "d" * self.tells + ("d" if self.double else c) for c in "fd"]
+
+
+SUM = Reduction("sum")
+TOTAL = Reduction("total", double=True)
+MEAN = Reduction("mean", finish=lambda x, length: x / length)
+DEVIATION = Reduction("deviation", element=_deviation, double=True, tells=True)
+# In any order, so with many lanes; of 0 and -0 either could come last, so the result is 0.
+MAX = Reduction("max", V.maximum, -math.inf, 4 * LANES, wide=False, finish=lambda x, length: x + 0.0)
+MIN = Reduction("min", V.minimum, math.inf, 4 * LANES, wide=False, finish=lambda x, length: x + 0.0)
+
+
+def tree(lanes: list[V], combine: Callable[[V, V], V]) -> V:
+    """Vectors to one, by halves."""
+    while len(lanes) > 1:
+        half = len(lanes) // 2
+        lanes = [combine(a, b) for a, b in zip(lanes[:half], lanes[half:])]
+    return lanes[0]
+
+
+def _result(e: Emit, r: Reduction) -> Emit:
+    """The emitter of what comes out."""
+    return e.double() if r.double else e
+
+
+def _store(e: Emit, r: Reduction, to: Int, x: V, length: Int, count: Int) -> None:
+    """Finish and write so many results."""
+    result = _result(e, r)
+    result.store(to, r.finish(x, x.e.number(length)).to(result), result.first(count))
+
+
+def fold_row(e: Emit, r: Reduction, addresses: list[Int], n: Int, told: V | None = None) -> V:
+    """n elements of a row, or of several beside one another, to one number in every lane."""
+    computing = e.double() if r.wide else e
+    nothing = computing.const(r.neutral)
+    vectors = r.lanes // e.width
+
+    def block(b: Int, total: V) -> list[V]:
+        start, length = b * (BLOCK * e.size), n - b * BLOCK
+        length = (length > BLOCK).select(e.int(BLOCK), length)
+        whole = length // r.lanes
+
+        def element(at: Int, lanes: Mask | None = None) -> V:
+            return r.element(*(e.load(address + at, lanes) for address in addresses), told).to(computing)
+
+        def step(k: Int, *sums: V) -> list[V]:
+            at = start + k * (r.lanes * e.size)
+            return [r.combine(element(at + v * e.bytes), s) for v, s in enumerate(sums)]
+
+        def last(_: Int, *sums: V) -> list[V]:
+            at, left, result = start + whole * (r.lanes * e.size), length - whole * r.lanes, []
+            for v, s in enumerate(sums):
+                lanes = e.first(left - v * e.width)
+                result.append(r.combine(lanes.select(element(at + v * e.bytes, lanes), nothing), s))
+            return result
+
+        sums = e.loop(whole, step, *[nothing] * vectors)
+        sums = e.loop((length + (r.lanes - 1)) // r.lanes - whole, last, *sums)
+        return [r.combine(total, tree(sums, r.combine).fold(r.combine))]
+
+    return e.loop((n + (BLOCK - 1)) // BLOCK, block, nothing)[0]
+
+
+def _rows(r: Reduction) -> Callable[..., None]:
+    """(n) -> (), or (n),() -> () for a reduction that is told something."""
+
+    def kernel(e: Emit, sizes: list[Int], x: Operand, *others: Operand) -> None:
+        *extra, out = others
+        told = e.double().broadcast(extra[0].address) if extra else None
+        _store(e, r, out.address, fold_row(e, r, [x.address], sizes[0], told), sizes[0], e.int(1))
+
+    return kernel
+
+
+def _columns(r: Reduction) -> Callable[..., None]:
+    """(n,m) -> (m), or (n,m),(m) -> (m); each column in the order of `_rows`."""
+
+    def kernel(e: Emit, sizes: list[Int], x: Operand, *others: Operand) -> None:
+        *extra, out = others
+        n, m = sizes
+        computing = e.double() if r.wide else e
+        nothing = [computing.const(r.neutral)] * CHUNK
+        kept = computing.scratch(r.lanes * CHUNK)
+
+        def chunk(c: Int) -> None:
+            first = c * (CHUNK * e.width)
+            masks = [e.first(m - first - v * e.width) for v in range(CHUNK)]
+            told = [computing.load(extra[0].address + (first + v * e.width) * computing.size, mask) if extra else None
+                    for v, mask in enumerate(masks)]
+
+            def block(b: Int, *totals: V) -> list[V]:
+                length = n - b * BLOCK
+                length = (length > BLOCK).select(e.int(BLOCK), length)
+
+                def lane(k: Int) -> None:
+                    def step(_: Int, at: Int, *sums: V) -> list[Any]:
+                        new = [r.element(e.load(at + v * e.bytes, masks[v]), told[v]).to(computing)
+                               for v in range(CHUNK)]
+                        return [at + x.strides[0] * r.lanes, *map(r.combine, new, sums)]
+
+                    start = x.address + (b * BLOCK + k) * x.strides[0] + first * e.size
+                    _, *sums = e.loop((length - k + (r.lanes - 1)) // r.lanes, step, start, *nothing)
+                    for v, s in enumerate(sums):
+                        computing.store(kept + (k * CHUNK + v) * computing.bytes, s)
+
+                e.loop(e.int(r.lanes), lane)
+                for v in range(CHUNK):
+                    sums = [computing.load(kept + (k * CHUNK + v) * computing.bytes) for k in range(r.lanes)]
+                    totals = (*totals[:v], r.combine(totals[v], tree(sums, r.combine)), *totals[v + 1:])
+                return list(totals)
+
+            for v, total in enumerate(e.loop((n + (BLOCK - 1)) // BLOCK, block, *nothing)):
+                done = first + v * e.width
+                _store(e, r, out.address + done * _result(e, r).size, total, n, m - done)
+
+        e.loop((m + (CHUNK * e.width - 1)) // (CHUNK * e.width), chunk)
+
+    return kernel
+
+
+def _position(better: Callable[[V, V], Any]) -> Callable[..., None]:
+    """(n,m) -> (m): where the best element of each column is, the first of several; a NaN is better than a number."""
+
+    def kernel(e: Emit, sizes: list[Int], x: Operand, out: Operand) -> None:
+        n, m = sizes
+        double = e.double()
+
+        def vector(c: Int) -> None:
+            lanes = e.first(m - c * e.width)
+            start = x.address + c * e.bytes
+
+            def step(k: Int, at: Int, best: V, index: V) -> list[Any]:
+                new = e.load(at, lanes)
+                take = better(new, best) | (new.isnan() & ~best.isnan())
+                return [at + x.strides[0], take.select(new, best), take.select(double.number(k), index)]
+
+            index = e.loop(n, step, start, e.load(start, lanes), double.const(0.0))[2]
+            double.store(out.address + c * double.bytes, index, lanes)
+
+        e.loop(e.vectors(m), vector)
+
+    return kernel
+
+
+def _running_columns(e: Emit, sizes: list[Int], x: Operand, out: Operand) -> None:
+    """(n,m) -> (n,m): the sums of the first 1, 2, ... elements of each column."""
+    n, m = sizes
+    double = e.double()
+
+    def vector(c: Int) -> None:
+        lanes = e.first(m - c * e.width)
+
+        def step(_: Int, source: Int, to: Int, total: V) -> list[Any]:
+            total = total + e.load(source, lanes).to(double)
+            e.store(to, total.to(e), lanes)
+            return [source + x.strides[0], to + out.strides[0], total]
+
+        e.loop(n, step, x.address + c * e.bytes, out.address + c * e.bytes, double.const(0.0))
+
+    e.loop(e.vectors(m), vector)
+
+
+def _running_rows(e: Emit, sizes: list[Int], x: Operand, out: Operand) -> None:
+    """(m,n) -> (m,n): the same of each row."""
+    m, n = sizes
+    double, one = e.double(), e.first(e.int(1))
+
+    def group(g: Int) -> None:
+        # Beyond the last row it is done once more.
+        rows = [(m - 1 > g * ROWS + r).select(g * ROWS + r, m - 1) for r in range(ROWS)]
+
+        def step(k: Int, *totals: V) -> list[V]:
+            result = []
+            for row, total in zip(rows, totals):
+                total = total + e.broadcast(x.address + row * x.strides[0] + k * e.size).to(double)
+                e.store(out.address + row * out.strides[0] + k * e.size, total.to(e), one)
+                result.append(total)
+            return result
+
+        e.loop(n, step, *[double.const(0.0)] * ROWS)
+
+    e.loop((m + (ROWS - 1)) // ROWS, group)
+
+
+class Position:
+    """Where an extreme of each column is."""
+
+    def __init__(self, name: str, better: Callable[[V, V], Any]) -> None:
+        self.name, self.better = name, better
+
+    @cached_property
+    def columns(self) -> np.ufunc:
+        """(n,m) -> (m), whole numbers in float64."""
+        return gufunc(_position(self.better), "(n,m)->(m)", ("fd", "dd"), self.name)
+
+
+class Running:
+    """Running sums."""
+
+    @cached_property
+    def rows(self) -> np.ufunc:
+        """(m,n) -> (m,n), along n."""
+        return gufunc(_running_rows, "(m,n)->(m,n)", name="running_rows")
+
+    @cached_property
+    def columns(self) -> np.ufunc:
+        """(n,m) -> (n,m), along n."""
+        return gufunc(_running_columns, "(n,m)->(n,m)", name="running_columns")
+
+
+ARGMAX, ARGMIN = Position("argmax", lambda a, b: a > b), Position("argmin", lambda a, b: a < b)
+RUNNING = Running()

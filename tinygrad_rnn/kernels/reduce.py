@@ -1,0 +1,247 @@
+"""Reductions over any axes: sum, mean, variance, extremes and their positions, and the running sum.
+
+**The order of summation** depends on the reduced length and the dtype alone. Everything is added in float64. The
+elements to be reduced, in index order, are cut into blocks of BLOCK. Within a block element i is added to sum number
+i mod LANES, one after the other; then sums k and k + 16 are added, then k and k + 8, ... then 0 and 1; and the totals
+of the blocks are added one after the other. So a row has the same sum, bit for bit, alone or in a batch, whatever the
+layout, the other axes and the number of threads. A running sum adds one element after the other.
+
+**The error** of a sum of n elements is at most (n / BLOCK + BLOCK / LANES + 5) 2^-53 sum|x|, and for float32 half an
+ulp from rounding the result.
+
+An array is seen as (outer, length, inner), where length is what is reduced, if possible without a copy. If inner is 1
+its rows are reduced, else its columns; either kernel reads memory in its own order.
+"""
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .arrays import FLOAT32, FLOAT64, LARGE, as_float, share_rows
+from .fold import (
+    ARGMAX,
+    ARGMIN,
+    BLOCK,
+    DEVIATION,
+    MAX,
+    MEAN,
+    MIN,
+    RUNNING,
+    SUM,
+    TOTAL,
+    Reduction,
+)
+from .threads import get_num_threads, run
+
+Axis = int | tuple[int, ...] | None
+
+COLUMNS = 256       # a thread takes a multiple of so many columns, so that no two write to one cache line
+
+
+# ---- axes ----------------------------------------------------------------------------------------------------------
+
+
+def _axes(axis: Axis, ndim: int, name: str) -> tuple[int, ...]:
+    """Axes as sorted positive numbers."""
+    if axis is None:
+        return tuple(range(ndim))
+    given = axis if isinstance(axis, tuple) else (axis,)
+    for a in given:
+        if not -ndim <= a < ndim:
+            raise ValueError(f"{name}: axis {a} is out of bounds for an array of {ndim} dimensions")
+    axes = tuple(sorted(a % ndim for a in given))
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"{name}: axis {axis} names a dimension twice")
+    return axes
+
+
+def _arranged(x: np.ndarray, axes: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
+    """x as (outer, length, inner), contiguous, and the order in which its axes stand in that."""
+    order = tuple(range(x.ndim))
+    if not x.flags.c_contiguous:
+        order = tuple(sorted(order, key=lambda a: -x.strides[a]))
+    first = order.index(axes[0]) if axes else x.ndim
+    if order[first:first + len(axes)] != axes or not x.transpose(order).flags.c_contiguous:
+        order = tuple(a for a in range(x.ndim) if a not in axes) + axes
+        first = x.ndim - len(axes)
+    lengths, last = [x.shape[a] for a in order], first + len(axes)
+    form = math.prod(lengths[:first]), math.prod(lengths[first:last]), math.prod(lengths[last:])
+    return np.ascontiguousarray(x.transpose(order)).reshape(form), order
+
+
+def _placed(y: np.ndarray, order: tuple[int, ...], shape: tuple[int, ...], axes: tuple[int, ...],
+            keepdims: bool) -> Any:
+    """Results (outer, inner) in the shape that the caller expects; a single one as a NumPy scalar, as NumPy does."""
+    y = _ordered(y.reshape([1 if a in axes else shape[a] for a in order]), order)
+    return y if keepdims else y.reshape([n for a, n in enumerate(shape) if a not in axes])[()]
+
+
+def _ordered(y: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
+    """Axes that stand in some order, back in theirs."""
+    return y if order == tuple(range(y.ndim)) else y.transpose(np.argsort(order))
+
+
+# ---- threads -------------------------------------------------------------------------------------------------------
+
+
+def _apply(kernel: Callable[..., Any], arrays: list[np.ndarray], out: np.ndarray) -> np.ndarray:
+    """A kernel on rows or columns: the threads share the first axis or, if that is short, the columns."""
+    threads = get_num_threads() if arrays[0].size >= LARGE else 1
+    if arrays[0].ndim > 2 and len(out) < threads and out.shape[-1] >= threads * COLUMNS:
+        run(_part_of_columns, kernel, arrays, out, parts=threads)
+    else:
+        share_rows(kernel, arrays, [out])
+    return out
+
+
+def _part_of_columns(part: int, parts: int, kernel: Callable[..., Any], arrays: list[np.ndarray],
+                     out: np.ndarray) -> None:
+    groups = -(-out.shape[-1] // COLUMNS)
+    chosen = slice(COLUMNS * (groups * part // parts), COLUMNS * (groups * (part + 1) // parts))
+    kernel(*(a[..., chosen] for a in arrays), out=out[..., chosen])
+
+
+def _reduced(r: Reduction, x: np.ndarray, told: np.ndarray | None = None) -> np.ndarray:
+    """(outer, length, inner) -> (outer, inner); `told` has the shape of the result."""
+    outer, length, inner = x.shape
+    out = np.empty((outer, inner), np.float64 if r.double else x.dtype)
+    arrays = [x] if told is None else [x, told]
+    if inner != 1:
+        return _apply(r.columns, arrays, out)
+    arrays = [x.reshape(outer, length), *(a[:, 0] for a in arrays[1:])]
+    if x.size >= LARGE and outer < get_num_threads():
+        for i in range(outer):
+            out[i] = _long_row(r, *(a[i] for a in arrays))
+    else:
+        _apply(r.rows, arrays, out[:, 0])
+    return out
+
+
+def _long_row(r: Reduction, x: np.ndarray, *told: np.float64) -> Any:
+    """One row, its blocks shared out; they are combined in the order of the kernel."""
+    partial = TOTAL if r in (SUM, MEAN) else r
+    whole, rest = x[:len(x) // BLOCK * BLOCK].reshape(-1, BLOCK), x[len(x) // BLOCK * BLOCK:]
+    blocks = np.empty(len(whole) + (len(rest) > 0), np.float64 if partial.double else x.dtype)
+    _apply(partial.rows, [whole, *(np.full(len(whole), t) for t in told)], blocks[:len(whole)])
+    if len(rest):
+        blocks[-1] = partial.rows(rest, *told)
+    if r in (MAX, MIN):
+        return r.rows(blocks)
+    total = np.add.accumulate(blocks)[-1]
+    return total / len(x) if r is MEAN else total
+
+
+# ---- what is called ------------------------------------------------------------------------------------------------
+
+
+def _reduce(r: Reduction, x: Any, axis: Axis, keepdims: bool) -> np.ndarray:
+    """A reduction over axes."""
+    if not keepdims and type(x) is np.ndarray and (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.size < LARGE \
+            and x.flags.c_contiguous:       # the common cases, straight to the kernel
+        if axis is None:
+            return r.rows(x.reshape(-1))
+        if axis == -1 or axis == x.ndim - 1:
+            return r.rows(x)
+        if axis == 0 and x.ndim == 2:
+            return r.columns(x)
+    x = as_float(x, r.name)
+    axes = _axes(axis, x.ndim, r.name)
+    arranged, order = _arranged(x, axes)
+    return _placed(_reduced(r, arranged), order, x.shape, axes, keepdims)
+
+
+def sum(x: np.ndarray, axis: Axis = None, keepdims: bool = False) -> np.ndarray:
+    """Sum over all elements, or over one axis or several; integers and bools sum exactly, as int64.
+
+    Raises ValueError for an axis that x has not.
+    """
+    x = np.asarray(x)
+    if x.dtype.char not in "fd" and x.dtype.kind in "biu":
+        return np.sum(x, _axes(axis, x.ndim, "sum"), keepdims=keepdims)
+    return _reduce(SUM, x, axis, keepdims)
+
+
+def mean(x: np.ndarray, axis: Axis = None, keepdims: bool = False) -> np.ndarray:
+    """Arithmetic mean, the sum in float64 divided by the length and rounded once; NaN of nothing."""
+    return _reduce(MEAN, x, axis, keepdims)
+
+
+def var(x: np.ndarray, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> np.ndarray:
+    """Variance: squared deviations from the mean, both in float64, divided by n - correction and rounded once."""
+    x = as_float(x, "var")
+    axes = _axes(axis, x.ndim, "var")
+    arranged, order = _arranged(x, axes)
+    length = arranged.shape[1]
+    means = _reduced(TOTAL, arranged) / (length or math.nan)
+    total = _reduced(DEVIATION, arranged, means) / (length - correction or math.nan)
+    return _placed(total.astype(x.dtype), order, x.shape, axes, keepdims)
+
+
+def _extreme(r: Reduction, ufunc: np.ufunc, x: Any, axis: Axis, keepdims: bool) -> np.ndarray:
+    x = np.asarray(x)
+    if not x.size:
+        _check_choice(r.name, x, axis)
+    if x.dtype.char not in "fd" and x.dtype.kind in "biu":
+        return ufunc.reduce(x, _axes(axis, x.ndim, r.name), keepdims=keepdims)
+    return _reduce(r, x, axis, keepdims)
+
+
+def _check_choice(name: str, x: np.ndarray, axis: Axis) -> None:
+    """An extreme of nothing does not exist."""
+    if 0 in [x.shape[a] for a in _axes(axis, x.ndim, name)]:
+        raise ValueError(f"{name}: nothing to choose from along axis {axis} of an array of shape {x.shape}")
+
+
+def max(x: np.ndarray, axis: Axis = None, keepdims: bool = False) -> np.ndarray:
+    """The largest element, NaN if there is one; 0 of 0 and -0. Raises ValueError over nothing."""
+    return _extreme(MAX, np.maximum, x, axis, keepdims)
+
+
+def min(x: np.ndarray, axis: Axis = None, keepdims: bool = False) -> np.ndarray:
+    """The smallest element, NaN if there is one; 0 of 0 and -0. Raises ValueError over nothing."""
+    return _extreme(MIN, np.minimum, x, axis, keepdims)
+
+
+def _position(largest: bool, x: Any, axis: int | None, keepdims: bool) -> np.ndarray:
+    """Index of an extreme, along one axis or into the array as if it were flat."""
+    x, kind = np.asarray(x), ARGMAX if largest else ARGMIN
+    if not x.size:
+        _check_choice(kind.name, x, axis)
+    axes, by_numpy = _axes(axis, x.ndim, kind.name), np.argmax if largest else np.argmin
+    if x.size < LARGE or x.dtype not in (FLOAT32, FLOAT64):
+        return by_numpy(x, None if axis is None else axes[0], keepdims=keepdims)
+    arranged, order = _arranged(x, axes)
+    outer, _, inner = arranged.shape
+    if inner == 1:      # NumPy is fast along rows
+        y = np.empty(outer, np.intp)
+        _apply(lambda rows, out: by_numpy(rows, axis=1, out=out[0]), [arranged[:, :, 0]], y)
+    else:
+        y = _apply(kind.columns, [arranged], np.empty((outer, inner))).astype(np.int64)
+    return _placed(y, order, x.shape, axes, keepdims)
+
+
+def argmax(x: np.ndarray, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
+    """Index of the largest element: the first of several, or the first NaN. Raises ValueError over nothing."""
+    return _position(True, x, axis, keepdims)
+
+
+def argmin(x: np.ndarray, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
+    """Index of the smallest element: the first of several, or the first NaN. Raises ValueError over nothing."""
+    return _position(False, x, axis, keepdims)
+
+
+def cumulative_sum(x: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Sums of the first 1, 2, ... elements along an axis; integers and bools sum exactly, as int64."""
+    x = np.asarray(x)
+    axes = _axes(axis, x.ndim, "cumulative_sum")
+    if x.dtype.kind in "biu":
+        return np.cumsum(x, axes[0])
+    x = as_float(x, "cumulative_sum")
+    arranged, order = _arranged(x, axes)
+    y = np.empty(arranged.shape, x.dtype)
+    if arranged.shape[2] == 1:
+        _apply(RUNNING.rows, [arranged[:, :, 0]], y[:, :, 0])
+    else:
+        _apply(RUNNING.columns, [arranged], y)
+    return _ordered(y.reshape([x.shape[a] for a in order]), order)
