@@ -32,7 +32,9 @@ import numpy as _np
 
 from . import autograd
 from .autograd import Tensor, detect_anomaly, enable_grad, no_grad, tensor
+from .autograd import creation as _creation
 from .autograd import ops as _ops
+from .autograd.creation import *  # noqa: F403
 from .autograd.ops import *  # noqa: F403
 
 __version__ = "0.1.0"
@@ -45,7 +47,7 @@ _MODULES = ("autograd cells data decode diagnostics embeddings interop kernels m
 _HANDED_ON = {"Parameter": "nn", "Cell": "cells", "set_num_threads": "kernels", "get_num_threads": "kernels"}
 
 __all__ = ["Tensor", "autograd", "bool", "detect_anomaly", "enable_grad", "float32", "float64", "int32", "int64", "no_grad",
-           "tensor", *_ops.__all__]
+           "tensor", *_creation.__all__, *_ops.__all__]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .errors import arguments
+
+if TYPE_CHECKING:
+    from .node import Node
+    from .primitive import Primitive
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
@@ -16,31 +23,32 @@ def user_line() -> str:
     frame = sys._getframe(1)
     while frame.f_back is not None and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):
         frame = frame.f_back
-    import linecache
     path, line = frame.f_code.co_filename, frame.f_lineno
     source = linecache.getline(path, line).strip()
     return f"{path}:{line}" + (f": {source}" if source else "")
 
 
-def _finite(x: Any) -> bool:
-    if isinstance(x, tuple):
-        return all(map(_finite, x))
-    x = np.asarray(x)
-    return x.dtype.kind != "f" or bool(np.isfinite(x).all())
-
-
-def check_result(primitive: Any, values: list[Any], y: Any) -> None:
+def check_result(primitive: Primitive, values: list[Any], y: Any) -> None:
     """Raise FloatingPointError if an operation made NaN or infinity out of finite arguments."""
-    if not _finite(y) and all(_finite(v) for v in values if isinstance(v, np.ndarray)):
-        shapes = ", ".join(str(v.shape) for v in values if isinstance(v, np.ndarray))
-        raise FloatingPointError(f"{primitive.name} of finite arguments (shapes {shapes}) gave NaN or infinity\n"
-                                 f"  called at {user_line()}")
+    if not _finite(y) and all(map(_finite, values)):
+        raise FloatingPointError(f"{primitive.name} gave NaN or infinity for finite arguments "
+                                 f"({arguments(primitive, values)})\n  called at {user_line()}")
 
 
-def check_gradient(node: Any, position: int, g: Any, d: Any) -> None:
+def check_gradient(node: Node, position: int, g: Any, d: Any) -> None:
     """The same for the gradient of one argument."""
-    if isinstance(d, dict) or _finite(d) or not _finite(g):
-        return
-    raise FloatingPointError(f"backward of {node.primitive.name} (result of shape {node.shape}): the gradient of "
-                             f"argument {position} is NaN or infinite although the incoming one is finite\n"
-                             f"  called at {node.site or 'an operation recorded outside detect_anomaly()'}")
+    if not _finite(d) and _finite(g) and node.plan is not None:
+        raise FloatingPointError(f"backward of {node.plan.primitive.name} (result of shape {node.shape}): the gradient "
+                                 f"of argument {position} is NaN or infinite although the incoming one is finite\n"
+                                 f"  called at {node.site or 'a line before detect_anomaly() was entered'}")
+
+
+def _finite(x: Any) -> bool:
+    """No NaN or infinity in an array, a Tensor, a number, or several of them; True for what is none of these."""
+    if isinstance(x, dict):
+        x = tuple(x.values())
+    if isinstance(x, (tuple, list)):
+        return all(map(_finite, x))
+    x = getattr(x, "_data", x)
+    floating = isinstance(x, float) or isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind == "f"
+    return not floating or bool(np.isfinite(x).all())

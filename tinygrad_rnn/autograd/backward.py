@@ -1,86 +1,111 @@
-"""The backward pass: walk the graph from the result to the leaves, newest operation first.
+"""The backward pass: from the result to the leaves, newest operation first.
 
-A node's arguments are older than the node, so the order of creation, reversed, is a topological order: no recursion, and
-a graph of any depth is one sort.  Rules run on plain arrays, or on Tensors when the pass itself is to be recorded.
+A node's arguments are older than the node, so a heap of the nodes whose gradient has begun to arrive, newest on top,
+meets them in topological order: no recursion, however deep the graph.  Rules run on plain arrays, or on Tensors when
+the pass itself is to be recorded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
+from .anomaly import check_gradient
 from .mode import MODE, enable_grad, no_grad
-from .primitive import as_array
-from .tensor import Node, Parts, Tensor, constant, on_graph
+from .node import Node, Parts
+from .primitive import Primitive, Rule, as_array
+from .record import parts
+from .tensor import Tensor, constant, on_graph
+
+# A node, its gradient, and: is the gradient's buffer seen by no one else?
+Arrival = tuple[Node, Any, bool]
 
 
 def accumulate(root: Tensor, gradient: Any, retain: bool, create_graph: bool) -> None:
     """What Tensor.backward does."""
     seed = _seed("backward", root, gradient)
-    for leaf, g, ours in _flow([root], [seed], None, retain, create_graph).values():
-        _add_to_grad(leaf, g, ours)
+    for leaf, g, owned in _flow([root], [seed], None, retain, create_graph):
+        found, before = _as_tensor(g, owned), getattr(leaf, "grad", None)
+        if before is None:
+            leaf.grad = found
+        elif create_graph:
+            with enable_grad():
+                leaf.grad = before + found
+        else:
+            leaf.grad = constant(np.asarray(before._data + found._data))
 
 
-def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, create_graph: bool = False,
-         allow_unused: bool = False, retain_graph: bool | None = None) -> tuple[Any, ...]:
+def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, create_graph: bool = False, allow_unused: bool = False,
+         retain_graph: bool | None = None) -> tuple[Any, ...]:
     """Gradients of outputs with respect to inputs, returned and not accumulated.
 
     Parameters
     ----------
     outputs, inputs : Tensor or sequence of Tensors
     grad_outputs : array_like or sequence, optional
-        One an output, of its shape; optional for outputs of one element (1).
+        One an output, of its shape and dtype; optional for outputs of one element (1).
     create_graph : bool
         Record the pass, so that the gradients can be differentiated again.
     allow_unused : bool
         Give None for an input that no output depends on, instead of raising.
+    retain_graph : bool, optional
+        Keep the graph for another pass; by default if create_graph.
 
     Returns
     -------
     tuple of Tensor
-        One an input, of its shape.
+        One an input, of its shape and dtype.
 
     Raises
     ------
     ValueError
-        For an input that is not used, a missing or misshapen grad_output, a freed graph.
+        For an input that requires no gradient or is not used, a missing or misshapen grad_output, a freed graph.
+    TypeError
+        For outputs or inputs that are no Tensors, a grad_output of another dtype.
     """
-    roots, targets = _listed(outputs), _listed(inputs)
-    seeds = _listed(grad_outputs) if grad_outputs is not None else [None] * len(roots)
+    roots, targets = _listed("outputs", outputs), _listed("inputs", inputs)
+    seeds = [None] * len(roots) if grad_outputs is None else grad_outputs
+    seeds = list(seeds) if isinstance(seeds, (list, tuple)) else [seeds]
     if len(seeds) != len(roots):
-        raise ValueError(f"grad: grad_outputs must have one entry an output, got {len(seeds)} for {len(roots)}")
+        raise ValueError(f"grad: grad_outputs must have one entry for each of {len(roots)} outputs, got {len(seeds)}")
     for k, t in enumerate(targets):
-        if not isinstance(t, Tensor) or not t.requires_grad:
+        if not t.requires_grad:
             raise ValueError(f"grad: inputs[{k}] does not require a gradient; call requires_grad_() before computing")
-    retain = create_graph if retain_graph is None else retain_graph
-    found = _flow(roots, [_seed("grad", r, s) for r, s in zip(roots, seeds)], targets, retain, create_graph)
-    result = []
-    for k, t in enumerate(targets):
-        entry = found.get(id(t._node or t))
-        if entry is None and not allow_unused:
-            raise ValueError(f"grad: inputs[{k}] of shape {t.shape} is not used by the outputs; allow_unused=True gives "
-                             "None for it")
-        result.append(None if entry is None else _as_tensor(entry[1]))
-    return tuple(result)
+    retain = create_graph if retain_graph is None else retain_graph or create_graph
+    seeds = [_seed("grad", root, seed) for root, seed in zip(roots, seeds)]
+    nodes = [t._node for t in targets if t._node is not None]
+    found = {node: _as_tensor(g, owned) for node, g, owned in _flow(roots, seeds, set(nodes), retain, create_graph)}
+    for k, node in enumerate(nodes):
+        if node not in found and not allow_unused:
+            raise ValueError(f"grad: inputs[{k}] of shape {targets[k].shape} is not used by the outputs; "
+                             "allow_unused=True gives None for it")
+    return tuple(found.get(node) for node in nodes)
 
 
-def _listed(x: Any) -> list[Any]:
-    return list(x) if isinstance(x, (list, tuple)) else [x]
+def _listed(name: str, x: Any) -> list[Tensor]:
+    tensors = list(x) if isinstance(x, (list, tuple)) else [x]
+    for t in tensors:
+        if not isinstance(t, Tensor):
+            raise TypeError(f"grad: {name} must be a Tensor or a sequence of Tensors, got {type(t).__name__}")
+    return tensors
 
 
 def _seed(who: str, root: Tensor, gradient: Any) -> Any:
-    """The checked gradient to start from, as an array or a Tensor."""
-    if not root.requires_grad:
-        raise ValueError(f"{who}: nothing to differentiate: no tensor that this one was computed from requires a "
-                         "gradient (or it was computed under no_grad, or detached)")
+    """The checked gradient to start from, an array or a Tensor."""
+    if root._node is None:
+        raise ValueError(f"{who}: nothing to differentiate: this tensor of shape {root.shape} was not computed from "
+                         "one that requires a gradient, or it was under no_grad(), or it was detached")
     if gradient is None:
         if root.size != 1:
-            raise ValueError(f"{who}: a tensor of shape {root.shape} is not a number: pass gradient= of that shape, or "
-                             "reduce it, for example with .sum()")
+            raise ValueError(f"{who}: a tensor of shape {root.shape} is not a number: pass a gradient of that shape, "
+                             "or reduce it, for example with .sum()")
         return np.ones(root.shape, root.dtype)
+    if isinstance(gradient, (int, float, list, tuple)) and not isinstance(gradient, np.generic):
+        gradient = as_array(gradient).astype(root.dtype)        # Python's numbers are weak
     value = gradient if isinstance(gradient, Tensor) else as_array(gradient)
     if value.shape != root.shape:
         raise ValueError(f"{who}: gradient must have the shape of the tensor, {root.shape}, got {value.shape}")
@@ -90,185 +115,155 @@ def _seed(who: str, root: Tensor, gradient: Any) -> Any:
     return value
 
 
-def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: Sequence[Tensor] | None, retain: bool,
-          create_graph: bool) -> dict[int, tuple[Any, Any, bool]]:
-    """Gradients that arrive at the leaves (and at `targets`).
+# ---- the pass -------------------------------------------------------------------------------------------------------
+def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: set[Node] | None, retain: bool,
+          create_graph: bool) -> list[Arrival]:
+    """The gradients that arrive at the leaves, or at `targets`."""
+    leading = set() if targets is None else _leading_to(roots, targets)
+    needed = None if targets is None else leading | targets
+    anomaly = MODE.get().anomaly
+    pending: dict[Any, Any] = {}
+    owned: set[Any] = set()         # nodes whose pending gradient no one else sees: it is added to in place
+    heap: list[tuple[int, Any]] = []
+    arrived: list[Arrival] = []
+    g = saved = None
 
-    Result: id of the leaf or node -> (it, gradient, is the gradient's buffer seen by no one else?).
-    """
-    nodes = _reachable(roots)
-    wanted = None if targets is None else {id(t._node or t) for t in targets}
-    needed = None if targets is None else _leading_to(nodes, wanted or set())
-    pending: dict[int, Any] = {}
-    owned: set[int] = set()         # gradients whose buffer no one else sees: added to in place
-    arrived: dict[int, tuple[Any, Any]] = {}      # a leaf's gradient stays pending until the end: None here
-
-    def send(edge: Any, g: Any, fresh: bool) -> None:
-        key = id(edge)
-        if key not in pending:
-            pending[key] = g
-            if fresh:
-                owned.add(key)
-            if type(edge) is not Node:
-                arrived[key] = (edge, None)
-        elif key in owned:
-            pending[key] += g
+    def send(edge: Any, d: Any) -> None:
+        if d.shape != edge.shape:
+            d = unbroadcast(d, edge.shape)
+        if d.dtype is not edge.dtype and d.dtype != edge.dtype:
+            d = d.astype(edge.dtype)
+        if edge not in pending:
+            pending[edge] = d
+            heappush(heap, (edge.order, edge))
+            if edge.plan is None and _is_fresh(d, g, saved):
+                owned.add(edge)
+        elif edge in owned:
+            pending[edge] += d
         else:
-            pending[key] = pending[key] + g
-            if type(pending[key]) is np.ndarray:
-                owned.add(key)
+            pending[edge] = pending[edge] + d
+            owned.add(edge)
 
     with (enable_grad() if create_graph else no_grad()), np.errstate(all="ignore"):
         for root, seed in zip(roots, seeds):
-            seed = _as_tensor(seed) if create_graph else seed.data if isinstance(seed, Tensor) else seed
-            send(root._node or root, seed, False)
-        for node in nodes:
-            g = pending.pop(id(node), None)
-            if g is None:
-                continue
+            g = _as_tensor(seed) if create_graph else seed._data if isinstance(seed, Tensor) else seed
+            send(root._node, g)
+        while heap:
+            node = heappop(heap)[1]
+            g = pending.pop(node)
             if node.hooks:
                 g = _hooked(node, g)
-            if wanted is not None and id(node) in wanted:
-                arrived[id(node)] = (node, g)
-            if needed is not None and id(node) not in needed:
+                owned.discard(node)
+            plan = node.plan
+            if plan is None or targets is not None and node in targets:
+                arrived.append((node, g, node in owned))
+            if plan is None or targets is not None and node not in leading:
                 continue
-            if node.values is None:
+            saved = node.saved
+            if saved is None:
                 raise _freed(node)
-            for edge, gradient, fresh in _gradients(node, g, create_graph, needed):
-                send(edge, gradient, fresh)
+            if create_graph:
+                saved = _on_tape(node, plan.primitive)
+            edges, keywords = node.edges, node.keywords
+            pull = plan.primitive.pull
+            if pull is None:
+                for position, rule in plan.taped if create_graph else plan.steps:
+                    edge = edges[position]
+                    if needed is None or edge in needed:
+                        d = rule(g, *saved, **keywords) if keywords else rule(g, *saved)
+                        if anomaly:
+                            check_gradient(node, position, g, d)
+                        send(edge, d)
+            else:
+                for position, d in enumerate(_pulled(pull, node, g, saved, needed)):
+                    if anomaly:
+                        check_gradient(node, position, g, d)
+                    if d is not None:
+                        send(edges[position], d)
             if not retain:
                 node.free()
-    return {key: (edge, pending[key], key in owned) if g is None else (edge, g, False)
-            for key, (edge, g) in arrived.items()}
+    return arrived
 
 
-def _reachable(roots: Sequence[Tensor]) -> list[Node]:
-    """All nodes behind the roots, newest first."""
-    stack = [r._node for r in roots if r._node is not None]
-    seen = {id(node) for node in stack}
-    found = []
+def _leading_to(roots: Sequence[Tensor], targets: set[Node]) -> set[Node]:
+    """The nodes behind the roots from which one of the targets is reached."""
+    stack = [root._node for root in roots if root._node is not None]
+    found = set(stack)
     while stack:
-        node = stack.pop()
-        found.append(node)
-        for edge in node.edges:
-            if type(edge) is Node and id(edge) not in seen:
-                seen.add(id(edge))
-                stack.append(edge)
-    found.sort(key=attrgetter("order"), reverse=True)
-    return found
+        new = {edge for edge in stack.pop().edges if edge is not None} - found
+        found |= new
+        stack.extend(new)
+    leading: set[Node] = set()
+    for node in sorted(found, key=attrgetter("order"), reverse=True):       # oldest first
+        if any(edge in targets or edge in leading for edge in node.edges):
+            leading.add(node)
+    return leading
 
 
-def _leading_to(nodes: list[Node], wanted: set[int]) -> set[int]:
-    """Ids of the nodes with a path to one of the wanted nodes or leaves (below them)."""
-    needed: set[int] = set()
-    for node in reversed(nodes):
-        if any(edge is not None and (id(edge) in wanted or id(edge) in needed) for edge in node.edges):
-            needed.add(id(node))
-    return needed
-
-
-def _gradients(node: Node, g: Any, create_graph: bool, needed: set[int] | None) -> list[tuple[Any, Any, bool]]:
-    """(edge, gradient, is the buffer ours alone?) for every argument of one operation that wants one."""
-    primitive, values, result = node.primitive, node.values, node.result
-    assert values is not None
-    if create_graph:
-        values, result = _on_tape(node)
-    if primitive.pull is not None:
-        return _pulled(node, g, values, result)
-    out = []
-    for position, edge in enumerate(node.edges):
-        if edge is None:
-            continue
-        fused = primitive.fused.get(position)
-        rule = fused if fused is not None and not create_graph else primitive.rule(position)
-        if rule is None:
-            continue
-        d = rule(g, result, *values, **node.keywords)
-        if MODE.anomaly:
-            from .anomaly import check_gradient
-            check_gradient(node, position, g, d)
-        if type(d) is Parts:        # made by the rule for this edge alone
-            out.append((edge, d, True))
-            continue
-        if d.shape != edge.shape:
-            d = unbroadcast(d, edge.shape)
-        if d.dtype != edge.dtype:
-            d = d.astype(edge.dtype)
-        out.append((edge, d, type(d) is np.ndarray and d is not g and d.base is None
-                    and not any(d is v for v in values)))
-    return out
-
-
-def _pulled(node: Node, g: Any, values: list[Any], result: Any) -> list[tuple[Any, Any, bool]]:
-    """The same for operations that compute all their gradients together."""
+def _pulled(pull: Rule, node: Node, g: Any, saved: tuple[Any, ...], needed: set[Node] | None) -> list[Any]:
+    """One gradient an argument, or None, from an operation that computes them together."""
+    wanted = tuple(edge is not None and (needed is None or edge in needed) for edge in node.edges)
     if type(g) is Parts:
-        g = tuple(g.get(k) for k in range(len(result)))
-    needed = tuple(edge is not None for edge in node.edges)
-    assert node.primitive.pull is not None
-    gradients = node.primitive.pull(g, result, *values, needed=needed, **node.keywords)
-    out = []
-    for position, (edge, d) in enumerate(zip(node.edges, gradients)):
-        if edge is None or d is None:
-            continue
-        if d.shape != edge.shape:
-            raise ValueError(f"{node.primitive.name}: its gradient of argument {position} has shape {d.shape}, "
-                             f"the argument has {edge.shape}")
-        out.append((edge, d if d.dtype == edge.dtype else d.astype(edge.dtype), False))
-    return out
+        g = g.listed()
+    gradients = pull(g, *saved, needed=wanted, **node.keywords)
+    return [d if w else None for d, w in zip(gradients, wanted)]
 
 
-def _on_tape(node: Node) -> tuple[list[Any], Any]:
-    """The arguments and the result as Tensors in their places on the graph, for rules that are to be recorded."""
-    assert node.values is not None
-    values = [value if edge is None or value is None else
-              on_graph(value, edge) if type(edge) is Node else edge
-              for value, edge in zip(node.values, node.edges)]
-    if node.result is None:
-        return values, None
-    if type(node.result) is tuple:
-        return values, tuple(constant(r) for r in node.result)
-    return values, on_graph(node.result, node)
+def _is_fresh(d: Any, g: Any, saved: Any) -> bool:
+    """Was the array made by the rule that returned it, for no one else?"""
+    return type(d) is np.ndarray and d.base is None and d is not g and not any(d is kept for kept in saved)
+
+
+def _on_tape(node: Node, primitive: Primitive) -> tuple[Any, ...]:
+    """What a node saved, as Tensors in their places on the graph, for rules that are to be recorded."""
+    y, *values = node.saved
+    if type(y) is tuple:
+        y = parts(node, primitive, y)
+    elif y is not None:
+        y = on_graph(y, node)
+    return y, *(value if edge is None or value is None or type(value) is Node else on_graph(value, edge)
+                for value, edge in zip(values, node.edges))
 
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
-    """Sum a gradient over the axes along which its argument was broadcast.  g (any shape that `shape` broadcasts to)."""
+    """Sum a gradient over the axes along which its argument was broadcast.
+
+    g (array or Tensor of any shape that `shape` broadcasts to) -> the same of `shape`.  ValueError where it does not.
+    """
     from .ops.reductions import sum as total
-    extra = g.ndim - len(shape)
-    axes = tuple(range(extra)) + tuple(extra + k for k, n in enumerate(shape) if n == 1 and g.shape[extra + k] != 1)
-    g = total(g, axes, True) if axes else g
-    return g.reshape(shape)
+    extra = len(g.shape) - len(shape)
+    if extra < 0 or any(n != m != 1 for n, m in zip(g.shape[extra:], shape)):
+        raise ValueError(f"backward: a rule gave a gradient of shape {g.shape} for an argument of shape {shape}")
+    if extra:
+        g = total(g, tuple(range(extra)))
+    stretched = tuple(k for k, n in enumerate(shape) if n == 1 and g.shape[k] != 1)
+    return total(g, stretched, True) if stretched else g
 
 
-def _as_tensor(g: Any) -> Tensor:
-    return g if isinstance(g, Tensor) else constant(np.asarray(g))
+def _as_tensor(g: Any, owned: bool = True) -> Tensor:
+    """A gradient as a Tensor; a buffer that something else may see is copied, for optimizers write to theirs."""
+    if isinstance(g, Tensor):
+        return g
+    return constant(np.asarray(g) if owned else np.array(g, order="C"))
 
 
-def _add_to_grad(leaf: Tensor, g: Any, ours: bool) -> None:
-    """Accumulate into .grad.  A buffer that something else may see is copied, for optimizers write to .grad."""
-    g = _as_tensor(g)
-    if leaf._hooks:
-        g, ours = _as_tensor(_hooked(leaf, g)), False
-    if leaf.grad is None:
-        leaf.grad = g if g._node is not None or ours else constant(np.array(g.data))
-    elif g._node is None and leaf.grad._node is None:
-        leaf.grad = constant(leaf.grad.data + g.data)
-    else:
-        with enable_grad():
-            leaf.grad = leaf.grad + g   # type: ignore[operator]
-
-
-def _hooked(owner: Any, g: Any) -> Any:
-    """Let the hooks of a node or leaf look at, or replace, its gradient."""
-    hooks = owner.hooks if type(owner) is Node else owner._hooks
-    for hook in list(hooks.values()):
+def _hooked(node: Node, g: Any) -> Any:
+    """Let the hooks of a node look at, or replace, its gradient."""
+    for hook in tuple((node.hooks or {}).values()):
         given = hook(_as_tensor(g))
-        if given is not None:
-            g = given if isinstance(g, Tensor) else given.data if isinstance(given, Tensor) else np.asarray(given)
+        if given is None:
+            continue
+        given = given if isinstance(given, Tensor) else constant(as_array(given))
+        if given.shape != g.shape or given.dtype != g.dtype:
+            raise ValueError(f"backward: a hook must return None, or a gradient like the one it got, {g.dtype} "
+                             f"{g.shape}; it returned {given.dtype} {given.shape}")
+        g = given if isinstance(g, Tensor) else given._data
     return g
 
 
 def _freed(node: Node) -> ValueError:
+    name = "a leaf" if node.plan is None else node.plan.primitive.name
     return ValueError(
-        f"backward: the graph was freed by an earlier backward: the values that {node.primitive.name} (result of shape "
-        f"{node.shape}) needs are gone. If a state is carried from one step to the next, detach() it; to go through the "
-        "same graph twice, call the first backward with retain_graph=True")
+        f"backward: the graph was freed by an earlier backward: what {name} (result of shape {node.shape}) needs is "
+        "gone. If a state is carried from one step to the next, detach() it; to go through the same graph twice, call "
+        "the first backward with retain_graph=True")

@@ -1,52 +1,24 @@
 """Tensor: an array that remembers how it was computed.
 
-The tape is the graph itself.  Every result holds a `Node`: the operation, the values its rules need, and edges to the
-nodes (or leaf Tensors) that its arguments came from.  There is no global list, so what nobody can reach is freed.
-Operators and methods are attached by `autograd/methods.py`: this file is the data structure and the recording.
+The tape is the graph itself.  A Tensor is its values and a `Node`, which holds the operation, what its rules need, and
+edges to the nodes of its arguments; a leaf that wants a gradient has a node without operation, a constant has
+none.  There is no global list, so what nobody can reach is freed.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from typing import Any
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 import numpy as np
 
-from .mode import MODE
-from .primitive import INTERPRETERS, Primitive, as_array
-
-_order = itertools.count()
-
-
-class Node:
-    """One recorded operation: what backward needs, and where its arguments came from.
-
-    edges : one an argument: the Node that made it, the leaf Tensor that it is, or None where no gradient flows.
-    values : the arguments as arrays, None where no rule reads them.  None as a whole once freed.
-    order : creation number; a node's arguments are older than it, so falling order is a topological order.
-    """
-
-    __slots__ = ("primitive", "edges", "values", "keywords", "result", "shape", "dtype", "order", "site", "hooks",
-                 "__weakref__")
-
-    primitive: Primitive
-    edges: list[Any]
-    values: list[Any] | None
-    keywords: dict[str, Any]
-    result: Any
-    shape: Any
-    dtype: Any
-    order: int
-    site: str | None
-    hooks: Any
-
-    def free(self) -> None:
-        """Drop what backward needed; a later backward through here is then an error that says so."""
-        self.values = self.result = None
+from .node import Node, leaf
+from .operators import Operators
+from .primitive import INTERPRETERS, as_array
 
 
-class Tensor:
+class Tensor(Operators):
     """An n-dimensional array with an optional gradient.
 
     Parameters
@@ -57,100 +29,88 @@ class Tensor:
     requires_grad : bool
         Whether `backward` shall accumulate into `.grad`; floating dtypes only.
 
-    Attributes
-    ----------
-    data : ndarray
-        The values: writable and unchecked; writing to them behind the tape's back is the caller's risk.
-    grad : Tensor or None
-    shape, ndim, size, dtype, T, mT, is_leaf : as in NumPy and PyTorch
+    Raises
+    ------
+    TypeError
+        If data are not bools, integers, float32 or float64, or a sequence of Tensors.
     """
 
-    __slots__ = ("data", "grad", "requires_grad", "_node", "_hooks", "__weakref__")
+    # _parked: the node of a leaf that does not ask for gradients any more, which still holds its gradient.
+    __slots__ = ("__weakref__", "_data", "_node", "_parked")
     __array_ufunc__ = None          # so that `array * tensor` asks Tensor.__rmul__ and not NumPy
     __hash__ = object.__hash__      # `==` compares elementwise, so identity is what hashes
 
-    data: np.ndarray
-    grad: "Tensor | None"
-    requires_grad: bool
+    _data: np.ndarray
     _node: Node | None
-    _hooks: Any
+    _parked: Node
 
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False) -> None:
-        data = data.data if isinstance(data, Tensor) else data
-        # Asked for float64, 0.1 must not become a float32 on the way.
-        self.data = np.array(as_array(data) if dtype is None else data, dtype=dtype, order="C")
-        if self.data.dtype.kind not in "biuf":
-            raise TypeError(f"tensor: data must be numbers or bools, got dtype {self.data.dtype}")
-        self.grad, self._node, self._hooks, self.requires_grad = None, None, None, False
+        array = as_array(data._data if isinstance(data, Tensor) else data)
+        self._data = as_array(np.array(array, np.dtype(dtype or array.dtype).newbyteorder("="), order="C"))
+        self._node = None
         if requires_grad:
             self.requires_grad_()
 
     def __init_subclass__(cls) -> None:
-        INTERPRETERS[cls] = record
+        INTERPRETERS[cls] = INTERPRETERS[Tensor]
 
     # ---- what it is -------------------------------------------------------------------------------------------------
     @property
-    def shape(self) -> tuple[int, ...]:
-        return self.data.shape
+    def data(self) -> np.ndarray:
+        """The values: writable and unchecked.  Writing to them behind the tape's back is the caller's risk."""
+        return self._data
+
+    @data.setter
+    def data(self, array: np.ndarray) -> None:
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"data: expected an ndarray, got {type(array).__name__}")
+        self._data = array
+        node = self._own_node()
+        if node is not None and self.is_leaf:
+            node.shape, node.dtype = array.shape, array.dtype
 
     @property
-    def dtype(self) -> np.dtype:
-        return self.data.dtype
+    def shape(self) -> tuple[int, ...]:
+        """Size along each axis."""
+        return self._data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the elements."""
+        return self._data.dtype
 
     @property
     def ndim(self) -> int:
-        return self.data.ndim
+        """Number of axes."""
+        return self._data.ndim
 
     @property
     def size(self) -> int:
-        return self.data.size
+        """Number of elements."""
+        return self._data.size
 
-    @property
-    def is_leaf(self) -> bool:
-        """True for a Tensor that no recorded operation made: `backward` stores gradients in leaves."""
-        return self._node is None
-
-    def requires_grad_(self, flag: bool = True) -> "Tensor":
-        """Ask for gradients (or stop asking), in place; returns self.
-
-        Raises
-        ------
-        TypeError
-            If the dtype is not floating: an integer has no derivative.
-        ValueError
-            If it is the result of a recorded operation: `detach()` it first.
-        """
-        if flag and self.data.dtype.kind != "f":
-            raise TypeError(f"requires_grad: only floating tensors have gradients, got dtype {self.dtype}; "
-                            "use astype(float32)")
-        if self._node is not None and not flag:
-            raise ValueError(f"requires_grad_: this tensor is the result of {self._node.primitive.name}; "
-                             "use detach() to cut it from the graph")
-        self.requires_grad = flag
-        return self
-
-    # ---- as numbers -------------------------------------------------------------------------------------------------
+    # ---- numbers ----------------------------------------------------------------------------------------------------
     def numpy(self) -> np.ndarray:
         """The values, without copying; read-only while the tensor is on the tape."""
-        if not self.requires_grad:
-            return self.data
-        view = self.data.view()
+        if self._node is None:
+            return self._data
+        view = self._data.view()
         view.flags.writeable = False
         return view
 
     def item(self) -> Any:
         """The one element as a Python number.  Raises ValueError if there is more or less than one."""
-        if self.data.size != 1:
+        if self._data.size != 1:
             raise ValueError(f"item: only a tensor of one element is a number, got shape {self.shape}")
-        return self.data.item()
+        return self._data.item()
 
     def tolist(self) -> Any:
         """Nested lists of Python numbers."""
-        return self.data.tolist()
+        return self._data.tolist()
 
-    def detach(self) -> "Tensor":
+    def detach(self) -> Tensor:
         """The same values off the tape: shares memory, carries no gradient."""
-        return constant(self.data)
+        return constant(self._data)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = self.numpy()
@@ -161,15 +121,15 @@ class Tensor:
         return array.copy() if copy else array
 
     def __len__(self) -> int:
-        if not self.data.shape:
+        if not self._data.shape:
             raise TypeError("len() of a tensor without dimensions")
-        return self.data.shape[0]
+        return int(self._data.shape[0])
 
-    def __iter__(self) -> Iterator[Any]:
-        return (self[i] for i in range(len(self)))      # type: ignore[index]
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
-        return bool(self.data)
+        return bool(self._data)
 
     def __float__(self) -> float:
         return float(self.item())
@@ -178,18 +138,18 @@ class Tensor:
         return int(self.item())
 
     def __index__(self) -> int:
-        return self.data.__index__()
+        return int(self._data.__index__())
 
     def __contains__(self, value: Any) -> bool:
-        return bool((self.data == (value.data if isinstance(value, Tensor) else value)).any())
+        return bool((self._data == (value._data if isinstance(value, Tensor) else value)).any())
 
     def __repr__(self) -> str:
-        text = np.array2string(self.data, separator=", ", prefix="tensor(", threshold=200, edgeitems=3)
+        text = np.array2string(self._data, separator=", ", prefix="tensor(", threshold=200, edgeitems=3)
         notes = "" if self.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self.dtype}"
-        if not self.data.size:
+        if not self._data.size:
             notes += f", shape={self.shape}"
-        if self._node is not None:
-            notes += f", from={self._node.primitive.name}"
+        if not self.is_leaf:
+            notes += f", from={self._made_by()}"
         elif self.requires_grad:
             notes += ", requires_grad=True"
         return f"tensor({text}{notes})"
@@ -199,18 +159,117 @@ class Tensor:
 
     # ---- copies -----------------------------------------------------------------------------------------------------
     def __reduce__(self) -> Any:
-        return _rebuild, (type(self), self.data, self.requires_grad)
+        self._refuse_to_copy("pickle")
+        return _rebuild, (type(self), self._data, self.requires_grad), getattr(self, "__dict__", None) or None
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Tensor":
-        if self._node is not None:
-            raise ValueError(f"deepcopy: this tensor is the result of {self._node.primitive.name}; a graph cannot be "
-                             "copied, detach() it first")
-        twin = _rebuild(type(self), self.data, self.requires_grad)
+    def __copy__(self) -> Self:
+        return self.__deepcopy__({})
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        self._refuse_to_copy("copy")
+        twin: Self = _rebuild(type(self), self._data, self.requires_grad)
         memo[id(self)] = twin
-        twin.grad = None if self.grad is None else constant(self.grad.data.copy())
+        if self.grad is not None:
+            twin.grad = constant(self.grad._data.copy())
         return twin
 
-    # ---- derivatives ------------------------------------------------------------------------------------------------
+    def _refuse_to_copy(self, who: str) -> None:
+        if not self.is_leaf:
+            raise ValueError(f"{who}: this tensor is the result of {self._made_by()}, and a graph cannot be copied; "
+                             "detach() it first")
+
+    # ---- its place on the graph -------------------------------------------------------------------------------------
+    @property
+    def requires_grad(self) -> bool:
+        """Does a gradient flow through it?"""
+        return self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, flag: bool) -> None:
+        self.requires_grad_(flag)
+
+    def requires_grad_(self, flag: bool = True) -> Self:
+        """Ask for gradients (or stop asking), in place; returns self.
+
+        Raises
+        ------
+        TypeError
+            If the dtype is not floating: an integer has no derivative.
+        ValueError
+            If it is the result of a recorded operation: `detach()` it first.
+        """
+        if flag and self._data.dtype.kind != "f":
+            raise TypeError(f"requires_grad: only floating tensors have gradients, got dtype {self.dtype}; "
+                            "use astype(float32)")
+        if not flag and not self.is_leaf:
+            raise ValueError(f"requires_grad_: this tensor is the result of {self._made_by()}; use detach() to cut it "
+                             "from the graph")
+        if flag and self._node is None:
+            self._node = self._own_node() or leaf(self._data.shape, self._data.dtype)
+        elif not flag and self._node is not None:
+            self._parked, self._node = self._node, None
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """True for a Tensor that no recorded operation made: `backward` stores gradients in leaves."""
+        return self._node is None or self._node.plan is None
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that `backward` has accumulated here; None before, and after it was set to None."""
+        return getattr(self._own_node(), "grad", None)
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None and not isinstance(value, Tensor):
+            raise TypeError(f"grad: expected None or a Tensor, got {type(value).__name__}")
+        node = self._own_node()
+        if node is None:
+            node = self._parked = leaf(self._data.shape, self._data.dtype)
+        node.grad = value
+
+    def _own_node(self) -> Node | None:
+        """Its node, also that of a leaf that does not ask for gradients now."""
+        return self._node if self._node is not None else getattr(self, "_parked", None)
+
+    def _made_by(self) -> str:
+        """Name of the operation that it is a result of."""
+        return "no operation" if self._node is None or self._node.plan is None else self._node.plan.primitive.name
+
+    def register_hook(self, fn: Callable[[Tensor], Any]) -> Hook:
+        """Call fn(gradient) whenever this tensor's whole gradient is known; what it returns, unless None, replaces it.
+
+        Returns
+        -------
+        Hook
+            Its `remove()` ends it.
+
+        Raises
+        ------
+        ValueError
+            If this tensor does not require a gradient.
+        """
+        if self._node is None:
+            raise ValueError("register_hook: no gradient flows through this tensor; call requires_grad_() first")
+        return Hook(self._node, fn)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this result in `.grad`, as a leaf does.  ValueError if it does not require one."""
+        if self._node is None:
+            raise ValueError("retain_grad: no gradient flows through this tensor")
+        if self.is_leaf or hasattr(self._node, "grad"):
+            return
+        self._node.grad = None
+        node = weakref.ref(self._node)      # the node holds the hook: no cycle
+
+        def keep(g: Tensor) -> None:
+            holder = node()
+            if holder is not None:
+                holder.grad = g if holder.grad is None else holder.grad + g
+
+        Hook(self._node, keep)
+
     def backward(self, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Add the gradient of this tensor to `.grad` of every leaf that it depends on.
 
@@ -234,121 +293,39 @@ class Tensor:
         accumulate(self, gradient, retain_graph or create_graph, create_graph)
 
 
+class Hook:
+    """A function that sees a gradient; `remove()` ends that."""
+
+    def __init__(self, node: Node, fn: Callable[[Tensor], Any]) -> None:
+        if node.hooks is None:
+            node.hooks = {}
+        self._hooks, self._key = node.hooks, object()
+        self._hooks[self._key] = fn
+
+    def remove(self) -> None:
+        """Call the function no more."""
+        self._hooks.pop(self._key, None)
+
+
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """A new leaf Tensor; copies its data.  See `Tensor` for dtypes."""
     return Tensor(data, dtype, requires_grad)
 
 
+def on_graph(array: np.ndarray, node: Node | None) -> Tensor:
+    """A Tensor around an array, without copying, at its place on the graph."""
+    result = Tensor.__new__(Tensor)
+    result._data, result._node = array, node
+    return result
+
+
 def constant(array: np.ndarray) -> Tensor:
     """A Tensor around an array, without copying, without gradient."""
-    result = Tensor.__new__(Tensor)
-    result.data, result.grad, result.requires_grad, result._node, result._hooks = array, None, False, None, None
-    return result
+    return on_graph(array, None)
 
 
-def on_graph(array: np.ndarray, node: Node) -> Tensor:
-    """A Tensor around an array that `node` made."""
-    result = Tensor.__new__(Tensor)
-    result.data, result.grad, result.requires_grad, result._node, result._hooks = array, None, True, node, None
-    return result
-
-
-def _rebuild(cls: type, data: np.ndarray, requires_grad: bool) -> Any:
+def _rebuild(cls: type[Tensor], data: np.ndarray, requires_grad: bool) -> Any:
+    """A leaf from its parts, without the constructor of its class."""
     twin = cls.__new__(cls)
-    twin.data, twin.grad, twin.requires_grad = np.array(data), None, requires_grad
-    twin._node = twin._hooks = None
-    return twin
-
-
-# ---- recording ------------------------------------------------------------------------------------------------------
-def record(primitive: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run an operation on Tensors; remember it if any argument requires a gradient."""
-    values = [a.data if isinstance(a, Tensor) else a for a in args]
-    if kwargs and any(isinstance(v, Tensor) for v in kwargs.values()):
-        return record(primitive, primitive.positional(args, kwargs), {})
-    try:
-        y = primitive.forward(*values, **kwargs)
-    except ValueError as error:
-        raise _explained(primitive, values, error) from None
-    if type(y) is not np.ndarray and type(y) is not tuple:
-        y = np.asarray(y)
-    if MODE.anomaly:
-        from .anomaly import check_result
-        check_result(primitive, values, y)
-    if MODE.grad:
-        edges = [(a._node or a) if isinstance(a, Tensor) and a.requires_grad else None for a in args]
-        for edge in edges:
-            if edge is not None:
-                return _recorded(primitive, edges, values, kwargs, y)
-    return constant(y) if type(y) is not tuple else tuple(map(constant, y))
-
-
-def _recorded(primitive: Primitive, edges: list[Any], values: list[Any], kwargs: dict[str, Any], y: Any) -> Any:
-    node = Node()
-    node.primitive, node.edges, node.keywords, node.order = primitive, edges, kwargs, next(_order)
-    for k in primitive.drops:
-        if k < len(values):
-            values[k] = None
-    node.values = values
-    node.result = y if primitive.keeps_result else None
-    node.site = node.hooks = None
-    if MODE.anomaly:
-        from .anomaly import user_line
-        node.site = user_line()
-    if type(y) is tuple:
-        node.shape = node.dtype = None
-        return tuple(_part(node, k, part) for k, part in enumerate(y))
-    if y.dtype.kind != "f":
-        return constant(y)
-    node.shape, node.dtype = y.shape, y.dtype
-    return on_graph(y, node)
-
-
-class Parts(dict):
-    """The gradient of an operation with several results: position -> gradient; absent where none came."""
-
-    def __iadd__(self, other: dict[int, Any]) -> "Parts":
-        for k, g in other.items():
-            self[k] = self[k] + g if k in self else g
-        return self
-
-
-def _select(y: Any, position: int) -> Any:
-    return y
-
-
-_SELECT = Primitive(_select, [lambda g, _y, _result, position: Parts({position: g})], None, None, (), "structural", (),
-                    None, True, name="result")
-
-
-def _part(node: Node, position: int, array: np.ndarray) -> Tensor:
-    """One of the results of an operation that has several."""
-    part = Node()
-    part.primitive, part.edges, part.values, part.keywords = _SELECT, [node, None], [None, position], {}
-    part.result, part.shape, part.dtype, part.order = None, array.shape, array.dtype, next(_order)
-    part.site, part.hooks = node.site, None
-    return on_graph(array, part)
-
-
-def _explained(primitive: Primitive, values: list[Any], error: ValueError) -> ValueError:
-    """NumPy's shape errors in the words of the library: operation, shapes, and the axis that does not fit."""
-    if str(error).startswith(primitive.name):
-        return error
-    shapes = [np.shape(v) for v in values if isinstance(v, np.ndarray)]
-    if primitive.kind == "elementwise":
-        return ValueError(f"{primitive.name}: {broadcast_conflict(shapes) or error}")
-    return ValueError(f"{primitive.name}: {error}; argument shapes {', '.join(map(str, shapes))}")
-
-
-def broadcast_conflict(shapes: list[tuple[int, ...]]) -> str:
-    """Which axis keeps shapes from broadcasting, '' where they do."""
-    for axis in range(1, max(map(len, shapes), default=0) + 1):
-        sizes = {s[-axis] for s in shapes if len(s) >= axis} - {1}
-        if len(sizes) > 1:
-            listed = " and ".join(map(str, shapes))
-            return (f"shapes {listed} do not broadcast: axis {-axis} has sizes "
-                    f"{' and '.join(map(str, sorted(sizes)))}; sizes must be equal or 1")
-    return ""
-
-
-INTERPRETERS[Tensor] = record
+    twin._data, twin._node = np.array(data), None
+    return twin.requires_grad_(requires_grad)

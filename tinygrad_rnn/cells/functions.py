@@ -48,7 +48,7 @@ def layer_norm(u: Any) -> Any:
 
 # Under the names of the language; each takes one argument.
 PRIMITIVES: dict[str, Primitive] = {
-    "tanh": ops.tanh, "sigmoid": ops.sigmoid, "relu": ops.relu, "softplus": REGISTRY["_softplus"], "exp": ops.exp,
+    "tanh": ops.tanh, "sigmoid": ops.sigmoid, "relu": ops.relu, "softplus": REGISTRY["softplus"], "exp": ops.exp,
     "log": ops.log, "sqrt": ops.sqrt, "step": ops.step, "mean": unit_mean, "stop": stop}
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {**PRIMITIVES, "layer_norm": layer_norm}
 UNITWISE.update({operation: name for name, operation in PRIMITIVES.items()})

@@ -1,7 +1,12 @@
 """Arithmetic, comparison and choice, elementwise with broadcasting.
 
-Rules give the gradient at the broadcast shape; the engine sums it back to the argument's (`backward.unbroadcast`).  Only
-arithmetic and other elementwise operations stand in them, so that they also run on the symbols of the cell compiler.
+Rules give the gradient at the broadcast shape; the engine sums it back to the argument's
+(`backward.unbroadcast`).  Only arithmetic and other elementwise operations stand in them, so that they also run on the
+symbols of the cell compiler.
+
+Dtypes: a Python number is weak, it takes the other operand's dtype; beside floats, integers and bools become floats of
+the same width; a Python float beside integers, or a quotient of integers, is float32; the rest is NumPy's promotion.
+Division by zero, overflow and NaN out of numbers warn in the forward pass as NumPy's do, and not in the backward pass.
 """
 
 from __future__ import annotations
@@ -11,147 +16,179 @@ from typing import Any
 import numpy as np
 
 from ... import kernels
-from ..primitive import Domain, as_array, primitive, reals
+from ..primitive import Domain, as_array, floating, primitive, reals
 
 INTEGERS = Domain(-4, 4, dtype="int64")
 BOOLS = Domain(0, 1, dtype="bool")
+WHOLE = tuple(range(-3, 4))
 
 
 def paired(a: Any, b: Any) -> tuple[Any, Any]:
-    """Operands as arrays.  A Python number is weak: it takes the array's dtype, a float beside integers makes float32."""
-    if type(a) is np.ndarray:
-        if type(b) is np.ndarray or type(b) is int:
-            return a, b
-        if type(b) is float:
-            return (a if a.dtype.kind == "f" else a.astype(np.float32)), b
-    elif type(b) is np.ndarray:
-        if type(a) is int:
-            return a, b
-        if type(a) is float:
-            return a, (b if b.dtype.kind == "f" else b.astype(np.float32))
-    return _weak(a), _weak(b)
+    """Two operands as NumPy shall promote them: arrays of one kind, or an array and a Python number of its kind."""
+    if type(a) is np.ndarray and type(b) is np.ndarray and a.dtype == b.dtype:
+        return a, b
+    a, b = _strong(a), _strong(b)
+    if type(a) is not np.ndarray and type(b) is not np.ndarray:
+        a = as_array(a)
+    return _beside(a, b), _beside(b, a)
 
 
-def _weak(a: Any) -> Any:
-    return a if type(a) in (int, float, bool) else as_array(a)
+def _strong(a: Any) -> Any:
+    """A Python number as it is, anything else as an array."""
+    return a if type(a) in (bool, int, float) else as_array(a)
 
 
-def _numbers(a: Any, b: Any) -> tuple[Any, Any]:
-    """The same, in float32 where both are integers or bools."""
-    a, b = paired(a, b)
-    if not any(isinstance(v, (np.ndarray, np.generic)) and v.dtype.kind == "f" for v in (a, b)):
-        a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
-    return a, b
+def _beside(a: Any, other: Any) -> Any:
+    """An array of integers or bools as floats if the other operand is floating."""
+    if type(a) is np.ndarray and a.dtype.kind != "f":
+        if type(other) is float:
+            return a.astype(np.float32)
+        if type(other) is np.ndarray and other.dtype.kind == "f":
+            return a.astype(other.dtype)
+    return a
 
 
 # ---- arithmetic -----------------------------------------------------------------------------------------------------
 @primitive(rules=[lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: g], oracle=np.add, domain=[reals(), reals()])
-def add(a, b):
+def add(a: Any, b: Any) -> Any:
     """a + b."""
     return kernels.add(*paired(a, b))
 
 
 @primitive(rules=[lambda g, _y, _a, _b: g, lambda g, _y, _a, _b: -g], oracle=np.subtract, domain=[reals(), reals()])
-def subtract(a, b):
+def subtract(a: Any, b: Any) -> Any:
     """a - b."""
     return kernels.subtract(*paired(a, b))
 
 
-@primitive(rules=[lambda g, _y, _a, b: g * b, lambda g, _y, a, _b: g * a], oracle=np.multiply, domain=[reals(), reals()])
-def multiply(a, b):
+@primitive(rules=[lambda g, _y, _a, b: g * b, lambda g, _y, a, _b: g * a], oracle=np.multiply,
+           domain=[reals(), reals()])
+def multiply(a: Any, b: Any) -> Any:
     """a * b."""
     return kernels.multiply(*paired(a, b))
 
 
 @primitive(rules=[lambda g, _y, _a, b: g / b, lambda g, y, _a, b: -(g * y / b)], oracle=np.true_divide,
            domain=[reals(), reals(0.5, 3)])
-def divide(a, b):
+def divide(a: Any, b: Any) -> Any:
     """a / b; integers divide as float32."""
-    return kernels.divide(*_numbers(a, b))
+    a, b = paired(a, b)
+    if type(a) is np.ndarray and a.dtype.kind != "f":
+        a = a.astype(np.float32)
+    elif type(b) is np.ndarray and b.dtype.kind != "f":
+        b = b.astype(np.float32)
+    return kernels.divide(a, b)
 
 
 @primitive(rules=[lambda g, _y, _a: -g], oracle=np.negative, domain=[reals()])
-def negative(a):
+def negative(a: Any) -> Any:
     """-a."""
-    return np.negative(as_array(a))
-
-
-@primitive(rules=[lambda g, _y, _a, _b: g, lambda g, _y, a, b: -(g * floor(a / b))], oracle=np.remainder, domain=[reals(0.1, 0.9), reals(1, 2)])
-def remainder(a, b):
-    """a - b floor(a / b): the sign is that of b, as Python's %."""
-    return np.remainder(*paired(a, b))
+    return np.negative(a)
 
 
 @primitive(rules=[lambda g, _y, a: g * sign(a)], oracle=np.abs, domain=[reals(kinks=[0])])
-def abs(a):
+def abs(a: Any) -> Any:
     """|a|; the derivative at 0 is 0."""
-    return np.abs(as_array(a))
+    return np.abs(a)
 
 
-@primitive(rules=[lambda g, _y, a: g * (2 * a)], oracle=np.square, domain=[reals()])
-def square(a):
+@primitive(rules=[lambda g, _y, a: g * (2 * a)], oracle=lambda a: a * a, domain=[reals()])
+def square(a: Any) -> Any:
     """a * a."""
-    return np.square(as_array(a))
+    return np.square(a)
 
 
-# ---- constant almost everywhere ---------------------------------------------------------------------------------------
-@primitive(rules=[lambda g, _y, a: g * 0], oracle=np.sign, domain=[reals(kinks=[0])])
-def sign(a):
+@primitive(rules=[lambda g, y, _x: g / (2 * y)], oracle=np.sqrt, domain=[reals(0.2, 4)])
+def sqrt(x: Any) -> Any:
+    """Square root; NaN below 0.  The derivative at 0 is infinite, and so NaN where the incoming gradient is 0."""
+    return np.sqrt(floating(x))
+
+
+# ---- constant almost everywhere -------------------------------------------------------------------------------------
+@primitive(rules=[lambda g, _y, _a: g * 0], oracle=np.sign, domain=[reals(kinks=[0])])
+def sign(a: Any) -> Any:
     """-1, 0 or 1; NaN stays NaN.  The derivative is 0."""
-    return np.sign(as_array(a))
+    return np.sign(a)
 
 
-@primitive(rules=[lambda g, _y, a: g * 0], oracle=np.floor, domain=[reals(0.1, 0.9)])
-def floor(a):
-    """The largest integer not above a.  The derivative is 0."""
-    return np.floor(as_array(a))
+@primitive(rules=[lambda g, _y, _a: g * 0], oracle=np.floor, domain=[reals(kinks=WHOLE)])
+def floor(a: Any) -> Any:
+    """The largest integer not above a, in a's dtype.  The derivative is 0."""
+    return np.floor(a) if a.dtype.kind == "f" else a.copy()
 
 
-@primitive(rules=[lambda g, _y, a: g * 0], oracle=lambda a: np.heaviside(a, 0), domain=[reals(kinks=[0])])
-def step(a):
-    """1 where a > 0, else 0.  The derivative is 0."""
-    a = as_array(a)
+@primitive(rules=[lambda g, _y, _a: g * 0], oracle=lambda a: np.where(a > 0, 1.0, 0.0), domain=[reals(kinks=[0])])
+def step(a: Any) -> Any:
+    """1 where a > 0, else 0, also for NaN.  The derivative is 0."""
     return (a > 0).astype(a.dtype)
 
 
-# ---- choice -----------------------------------------------------------------------------------------------------------
-def _share(a, b):
+@primitive(rules=[lambda g, _y, _a, _b: g * 0, lambda g, _y, _a, _b: g * 0], oracle=np.floor_divide,
+           domain=[reals(), reals(0.5, 3)])
+def floor_divide(a: Any, b: Any) -> Any:
+    """floor(a / b), Python's //; integers stay integers.  The derivatives are 0."""
+    return np.floor_divide(*paired(a, b))
+
+
+@primitive(rules=[lambda g, _y, _a, _b: g, lambda g, _y, a, b: -(g * floor(a / b))], oracle=np.remainder,
+           domain=[reals(), reals(0.5, 3)])
+def remainder(a: Any, b: Any) -> Any:
+    """a - b floor(a / b), Python's %: the sign is that of b."""
+    return np.remainder(*paired(a, b))
+
+
+# ---- choice ---------------------------------------------------------------------------------------------------------
+def _share(a: Any, b: Any) -> Any:
     """1 where a is the larger, 1/2 at a tie, 0 where it is the smaller."""
-    return 0.5 + 0.5 * sign(a - b)
+    # By comparison: a - b would be NaN where both are infinite.
+    return where(equal(a, b), 0.5, greater(a, b))
 
 
 @primitive(rules=[lambda g, _y, a, b: g * _share(a, b), lambda g, _y, a, b: g * _share(b, a)], oracle=np.maximum,
-           domain=[reals(), reals(4, 5)])
-def maximum(a, b):
+           domain=[reals(), reals()])
+def maximum(a: Any, b: Any) -> Any:
     """The larger of a and b; NaN if either is.  At a tie both get half of the gradient."""
     return kernels.maximum(*paired(a, b))
 
 
 @primitive(rules=[lambda g, _y, a, b: g * _share(b, a), lambda g, _y, a, b: g * _share(a, b)], oracle=np.minimum,
-           domain=[reals(), reals(4, 5)])
-def minimum(a, b):
+           domain=[reals(), reals()])
+def minimum(a: Any, b: Any) -> Any:
     """The smaller of a and b; NaN if either is.  At a tie both get half of the gradient."""
     return kernels.minimum(*paired(a, b))
 
 
-@primitive(rules=[None, lambda g, _y, c, _a, _b: where(c, g, 0.0), lambda g, _y, c, _a, _b: where(c, 0.0, g)],
+@primitive(rules=[None, lambda g, _y, condition, _a, _b: where(condition, g, 0.0),
+                  lambda g, _y, condition, _a, _b: where(condition, 0.0, g)],
            oracle=np.where, domain=[BOOLS, reals(), reals()])
-def where(condition, x, y):
-    """x where condition holds, else y.  What was not chosen gets gradient 0, also where it is NaN."""
-    x, y = paired(x, y)
-    if not isinstance(x, np.ndarray) and not isinstance(y, np.ndarray):
-        x = as_array(x)
-    elif not isinstance(x, np.ndarray):
+def where(condition: Any, x: Any, y: Any) -> Any:
+    """x where condition holds (is not 0), else y.
+
+    What was not chosen gets gradient 0, also where it is NaN.  That does not help an operation before it whose
+    derivative is infinite there, for 0 times infinity is NaN.  Choose its argument too:
+    where(a > 0, sqrt(where(a > 0, a, 1)), 0).
+    """
+    condition, (x, y) = as_array(condition), paired(x, y)
+    if type(x) is not np.ndarray:
         x = np.asarray(x, y.dtype)
-    elif not isinstance(y, np.ndarray):
+    elif type(y) is not np.ndarray:
         y = np.asarray(y, x.dtype)
-    return kernels.where(as_array(condition).astype(bool, copy=False), x, y)
+    return np.where(condition, x, y)
 
 
-def clip(x, min=None, max=None):
-    """x limited to [min, max]; bounds are numbers, arrays or Tensors, None for no bound.
+def clip(x: Any, min: Any = None, max: Any = None) -> Any:
+    """x limited to [min, max].
 
-    At a bound x and the bound get half of the gradient each (the tie of `maximum`).  Raises ValueError without bounds.
+    Parameters
+    ----------
+    x : Tensor
+    min, max : number, array or Tensor, optional
+        None for no bound; shapes broadcast.  At a bound, x and the bound get half of the gradient each.
+
+    Raises
+    ------
+    ValueError
+        Without any bound.
     """
     if min is None and max is None:
         raise ValueError("clip: at least one of min and max must be given")
@@ -160,35 +197,80 @@ def clip(x, min=None, max=None):
     return x if max is None else minimum(x, max)
 
 
-# ---- comparison: booleans, no gradient ----------------------------------------------------------------------------------
-def _comparison(ufunc, text):
-    def compare(a, b):
-        return ufunc(*paired(a, b))
-    compare.__name__ = compare.__qualname__ = ufunc.__name__
-    compare.__doc__ = f"{text}: a Tensor of bools (of an array: an array); no gradient."
-    return primitive(rules=[None, None], oracle=ufunc, domain=[INTEGERS, INTEGERS])(compare)
+# ---- comparison: bools, no gradient ---------------------------------------------------------------------------------
+@primitive(rules=[None, None], oracle=np.equal, domain=[INTEGERS, INTEGERS])
+def equal(a: Any, b: Any) -> Any:
+    """a == b, elementwise."""
+    return np.equal(*paired(a, b))
 
 
-equal = _comparison(np.equal, "a == b")
-not_equal = _comparison(np.not_equal, "a != b")
-less = _comparison(np.less, "a < b")
-less_equal = _comparison(np.less_equal, "a <= b")
-greater = _comparison(np.greater, "a > b")
-greater_equal = _comparison(np.greater_equal, "a >= b")
-logical_and = _comparison(np.logical_and, "a and b")
-logical_or = _comparison(np.logical_or, "a or b")
-logical_xor = _comparison(np.logical_xor, "either a or b")
+@primitive(rules=[None, None], oracle=np.not_equal, domain=[INTEGERS, INTEGERS])
+def not_equal(a: Any, b: Any) -> Any:
+    """a != b, elementwise."""
+    return np.not_equal(*paired(a, b))
 
 
-def _test(ufunc, text):
-    def test(a):
-        return ufunc(as_array(a))
-    test.__name__ = test.__qualname__ = ufunc.__name__
-    test.__doc__ = f"{text}: a Tensor of bools; no gradient."
-    return primitive(rules=[None], oracle=ufunc, domain=[INTEGERS])(test)
+@primitive(rules=[None, None], oracle=np.less, domain=[INTEGERS, INTEGERS])
+def less(a: Any, b: Any) -> Any:
+    """a < b."""
+    return np.less(*paired(a, b))
 
 
-logical_not = _test(np.logical_not, "not a")
-isnan = _test(np.isnan, "Is it NaN?")
-isfinite = _test(np.isfinite, "Is it neither infinite nor NaN?")
-isinf = _test(np.isinf, "Is it infinite?")
+@primitive(rules=[None, None], oracle=np.less_equal, domain=[INTEGERS, INTEGERS])
+def less_equal(a: Any, b: Any) -> Any:
+    """a <= b."""
+    return np.less_equal(*paired(a, b))
+
+
+@primitive(rules=[None, None], oracle=np.greater, domain=[INTEGERS, INTEGERS])
+def greater(a: Any, b: Any) -> Any:
+    """a > b."""
+    return np.greater(*paired(a, b))
+
+
+@primitive(rules=[None, None], oracle=np.greater_equal, domain=[INTEGERS, INTEGERS])
+def greater_equal(a: Any, b: Any) -> Any:
+    """a >= b."""
+    return np.greater_equal(*paired(a, b))
+
+
+@primitive(rules=[None, None], oracle=np.logical_and, domain=[BOOLS, BOOLS])
+def logical_and(a: Any, b: Any) -> Any:
+    """Are both true (not 0)?"""
+    return np.logical_and(*paired(a, b))
+
+
+@primitive(rules=[None, None], oracle=np.logical_or, domain=[BOOLS, BOOLS])
+def logical_or(a: Any, b: Any) -> Any:
+    """Is one of them true, or both?"""
+    return np.logical_or(*paired(a, b))
+
+
+@primitive(rules=[None, None], oracle=np.logical_xor, domain=[BOOLS, BOOLS])
+def logical_xor(a: Any, b: Any) -> Any:
+    """Is just one of them true?"""
+    return np.logical_xor(*paired(a, b))
+
+
+@primitive(rules=[None], oracle=np.logical_not, domain=[BOOLS])
+def logical_not(a: Any) -> Any:
+    """Is it false (0)?"""
+    return np.logical_not(a)
+
+
+@primitive(rules=[None], oracle=np.isnan, domain=[reals()])
+def isnan(a: Any) -> Any:
+    """Is it NaN?"""
+    return np.isnan(a)
+
+
+@primitive(rules=[None], oracle=np.isfinite, domain=[reals()])
+def isfinite(a: Any) -> Any:
+    """Is it neither infinite nor NaN?"""
+    return np.isfinite(a)
+
+
+@primitive(rules=[None], oracle=np.isinf, domain=[reals()])
+def isinf(a: Any) -> Any:
+    """Is it infinite?"""
+    return np.isinf(a)

@@ -2,48 +2,54 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
-from ..primitive import as_array
-from .shapes import broadcast_to, expand_dims
+from .shapes import broadcast_to, reshape
 
 
-def normalised(axis, ndim, who):
-    """An axis argument as a sorted tuple of non-negative ints; IndexError or ValueError where it makes no sense."""
-    axes = range(ndim) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
-    found = []
-    for a in axes:
-        a = a.__index__()
-        if not -ndim <= a < max(ndim, 1):
-            raise IndexError(f"{who}: axis {a} is out of range for a tensor of {ndim} dimensions")
-        found.append(a % ndim if ndim else 0)
+def normalised(axis: Any, ndim: int, who: str) -> tuple[int, ...]:
+    """An axis argument as sorted non-negative ints: None means all, an int one, a sequence several.
+
+    Raises IndexError for an axis that does not exist, ValueError for one named twice, TypeError for what is no int.
+    """
+    if axis is None:
+        return tuple(range(ndim))
+    axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+    found = tuple(sorted(one_axis(a, ndim, who) for a in axes))
     if len(set(found)) < len(found):
         raise ValueError(f"{who}: axis {axis} names a dimension twice")
-    return tuple(sorted(found))
+    return found
 
 
-def spread(g, like, axis, keepdims):
-    """Put a reduction's gradient back over the axes that it reduced; a view, nothing is copied."""
+def one_axis(axis: Any, ndim: int, who: str) -> int:
+    """One axis as a non-negative int; errors as in `normalised`."""
+    try:
+        index = int(axis.__index__())
+    except (AttributeError, TypeError):
+        raise TypeError(f"{who}: axis must be an int, got {axis!r}") from None
+    if not -ndim <= index < ndim:
+        raise IndexError(f"{who}: axis {index} is out of range for a tensor of {ndim} dimensions")
+    return index % ndim
+
+
+def spread(g: Any, like: Any, axis: Any, keepdims: bool) -> Any:
+    """Put a reduction's gradient back over the axes that it reduced; on arrays a view, nothing is copied."""
     if not keepdims:
-        for a in normalised(axis, like.ndim, "sum"):
-            if g.ndim < like.ndim:
-                g = expand_dims(g, a)
+        axes = normalised(axis, like.ndim, "spread")
+        g = reshape(g, tuple(1 if k in axes else n for k, n in enumerate(like.shape)))
     return broadcast_to(g, like.shape)
 
 
-def count(x, axis):
+def count(shape: tuple[int, ...], axis: Any) -> int:
     """How many elements each result of a reduction sums up."""
-    return int(np.prod([x.shape[a] for a in normalised(axis, x.ndim, "mean") if x.ndim], dtype=np.int64))
+    return math.prod(shape[a] for a in normalised(axis, len(shape), "count"))
 
 
-def first_if_none(axis):
-    return 0 if axis is None else axis
-
-
-def not_empty(x, axis, who):
-    """The array; ValueError if it has nothing along a reduced axis."""
-    x = as_array(x)
+def not_empty(x: np.ndarray, axis: Any, who: str) -> None:
+    """ValueError if there is nothing along a reduced axis."""
     for a in normalised(axis, x.ndim, who):
-        if x.ndim and x.shape[a] == 0:
-            raise ValueError(f"{who}: axis {a} has size 0, and nothing has no {who[-3:]}imum")
-    return x
+        if x.shape[a] == 0:
+            raise ValueError(f"{who}: axis {a} of shape {x.shape} has size 0, and nothing has no extreme")

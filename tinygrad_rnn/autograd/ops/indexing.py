@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ... import kernels
-from ..primitive import Domain, as_array, case, primitive, reals
-from .arithmetic import where
+from ..primitive import Domain, as_array, case, operand, primitive, reals
+from .arithmetic import paired, where
+from .axes import one_axis
+from .shapes import reshape
 
 
-def plain(index):
+# ---- any index ------------------------------------------------------------------------------------------------------
+def plain(index: Any) -> Any:
     """An index with its Tensors as arrays."""
     if isinstance(index, tuple):
-        return tuple(plain(i) for i in index)
-    data = getattr(index, "data", None) if not isinstance(index, np.ndarray) else None
-    return data if isinstance(data, np.ndarray) else index
+        return tuple(map(plain, index))
+    return np.asarray(index) if hasattr(index, "numpy") else index
 
 
-def _is_basic(index):
+def _is_basic(index: Any) -> bool:
     parts = index if isinstance(index, tuple) else (index,)
-    return all(i is None or i is Ellipsis or isinstance(i, (int, np.integer, slice)) for i in parts)
+    return all(isinstance(i, (int, np.integer, slice, type(None), type(Ellipsis))) and not isinstance(i, bool)
+               for i in parts)
 
 
-@primitive(rules=[lambda g, _y, x, index: scattered(g, x.shape, index)], kind="structural",
+@primitive(rules=[lambda g, _y, like, index: scattered(g, like.shape, index)], kind="structural", name="index",
            oracle=lambda x, index: x[index], domain=[reals()],
            cases=[case((4, 5), index=2), case((4, 5), index=(slice(1, 3), -1)), case((4, 5), index=(Ellipsis, None, 2)),
                   case((4, 5), index=(slice(None, None, -2),)), case((4, 5), index=(np.array([0, 2, 2]),)),
-                  case((4, 5), index=(slice(None), np.array([[1, 1], [0, -1]]))),
-                  case((4, 5), index=(np.array([0, 3]), np.array([1, 1]))), case((4,), index=(np.array([True, False, True, True]),))])
-def getitem(x, index):
-    """x[index], basic or advanced; an element read twice gets both gradients."""
+                  case((4, 5), index=(slice(None), np.array([[1, 1], [0, -1]]))), case((), index=()),
+                  case((4, 5), index=(np.array([0, 3]), np.array([1, 1]))), case((0, 3), index=(slice(None), 1)),
+                  case((4,), index=(np.array([True, False, True, True]),)), case((4, 5), index=np.array([2, -1, 2])),
+                  case((2, 3, 4), index=(0, slice(None), np.array([3, 3]))), case((4, 3), index=[0, 0])])
+def getitem(x: Any, index: Any) -> Any:
+    """x[index], basic or advanced; an element that is read twice gets both gradients.
+
+    Raises IndexError for what is no index, or out of range.
+    """
     x = as_array(x)
     try:
         return x[plain(index)]
@@ -37,14 +47,20 @@ def getitem(x, index):
         raise IndexError(f"index: {error}; the tensor has shape {x.shape}") from None
 
 
-@primitive(rules=[lambda g, _y, values, shape, index: getitem(g, index)], kind="structural",
-           oracle=lambda values, shape, index: _scatter_oracle(values, shape, index), domain=[reals()],
-           cases=[case((5,), arguments=((4, 5), 2)), case((3, 5), arguments=((4, 5), np.array([0, 2, 2]))),
-                  case((2,), arguments=((4, 5), (slice(1, 3), -1)))])
-def scattered(values, shape, index):
-    """Zeros of a shape with values added at an index: the transpose of reading there."""
-    values, index = as_array(values), plain(index)
+def _np_scattered(values: np.ndarray, shape: tuple[int, ...], index: Any) -> np.ndarray:
     out = np.zeros(shape, values.dtype)
+    np.add.at(out, index, values)
+    return out
+
+
+@primitive(rules=[lambda g, _y, _values, shape, index: getitem(g, index)], kind="structural", oracle=_np_scattered,
+           domain=[reals()],
+           cases=[case((5,), arguments=((4, 5), 2)), case((3, 5), arguments=((4, 5), np.array([0, 2, 2]))),
+                  case((2,), arguments=((4, 5), (slice(1, 3), -1))),
+                  case((0, 5), arguments=((4, 5), np.zeros(0, int)))])
+def scattered(values: Any, shape: tuple[int, ...], index: Any) -> Any:
+    """Zeros of a shape with values added at an index: the transpose of reading there."""
+    out, index = np.zeros(shape, values.dtype), plain(index)
     if _is_basic(index):
         out[index] = values
     elif out.ndim and isinstance(index, np.ndarray) and index.dtype.kind in "iu":
@@ -54,73 +70,96 @@ def scattered(values, shape, index):
     return out
 
 
-def _scatter_oracle(values, shape, index):
-    out = np.zeros(shape, values.dtype)
-    np.add.at(out, index, values)
-    return out
+# ---- rows and positions along an axis -------------------------------------------------------------------------------
+def take(x: Any, indices: Any, axis: int | None = None) -> Any:
+    """Elements at integer positions along an axis; the shape of indices stands in its place.
 
+    Parameters
+    ----------
+    x : Tensor
+    indices : integers of any shape
+        Negative ones count from the end.
+    axis : int or None
+        None: of x flattened.
 
-def take(x, indices, axis=None):
-    """Elements of x at integer indices along an axis (axis=None: of x flattened); result shape: indices in its place.
-
-    Raises IndexError for an index out of range, TypeError for indices that are not integers.
+    Raises
+    ------
+    IndexError
+        For a position or an axis that does not exist.
+    TypeError
+        For indices that are not integers.
     """
-    indices = _integers(indices, "take")
+    x, indices = operand(x), _integers(indices, "take")
     if axis is None:
-        return rows(x.reshape((-1,)) if hasattr(x, "reshape") else np.ravel(x), indices)
-    axis = axis % np.ndim(x)
-    if axis == 0:
-        return rows(x, indices)
-    return getitem(x if hasattr(x, "shape") else np.asarray(x), (slice(None),) * axis + (indices,))
+        return rows(reshape(x, (-1,)), indices)         # (...) -> (size,)
+    axis = one_axis(axis, x.ndim, "take")
+    return rows(x, indices) if axis == 0 else getitem(x, (slice(None),) * axis + (indices,))
 
 
-@primitive(rules=[lambda g, _y, table, indices: scattered(g, table.shape, indices)], kind="structural",
+@primitive(rules=[lambda g, _y, like, indices: scattered(g, like.shape, indices)], kind="structural", name="take",
            oracle=lambda table, indices: np.take(table, indices, 0), domain=[reals()],
-           cases=[case((4, 5), arguments=(np.array([0, 2, 2]),)), case((4, 5), arguments=(np.array([[1, 0], [3, -1]]),)),
-                  case((4, 5), arguments=(np.zeros((0,), int),)), case((4,), arguments=(np.array([1, 1]),))])
-def rows(table, indices):
+           cases=[case((4, 5), indices=np.array([0, 2, 2])), case((4, 5), indices=np.array([[1, 0], [3, -1]])),
+                  case((4, 5), indices=np.zeros(0, int)), case((4,), indices=np.array([1, 1])),
+                  case((4, 2, 3), indices=np.array(2))])
+def rows(table: Any, indices: Any) -> Any:
     """Rows of a table, table[indices]: what an embedding reads.  Negative indices count from the end."""
-    return kernels.take_rows(as_array(table), indices)
+    return kernels.take_rows(table, _integers(indices, "take"))
 
 
-@primitive(rules=[lambda g, _y, x, indices, values, axis=0: g, None,
-                  lambda g, _y, x, indices, _values, axis=0: take(g, indices, axis)], kind="structural",
-           oracle=lambda x, indices, values, axis=0: _index_add_oracle(x, indices, values, axis),
-           domain=[reals(), Domain(0, 2, dtype="int64"), reals()],
-           cases=[case((3, 4), (5,), (5, 4)), case((4, 3), (2,), (4, 2), axis=1)])
-def index_add(x, indices, values, axis=0):
-    """x with values[k] added at position indices[k] along an axis; duplicates add up.
-
-    indices : (K,) integers;  values : K along axis, elsewhere x's shape.
-    """
-    x, values, indices = as_array(x), as_array(values), _integers(indices, "index_add")
-    axis = axis % x.ndim
-    expected = x.shape[:axis] + (len(indices),) + x.shape[axis + 1:]
-    if indices.ndim != 1 or values.shape != expected:
-        raise ValueError(f"index_add: indices must be (K,) and values {expected}, got {indices.shape} and {values.shape}")
-    out = np.moveaxis(x.astype(np.result_type(x, values)), axis, 0).copy()
-    kernels.scatter_add(out, indices, np.moveaxis(values, axis, 0).astype(out.dtype, copy=False))
-    return np.moveaxis(out, 0, axis)
-
-
-def _index_add_oracle(x, indices, values, axis):
+def _np_index_add(x: np.ndarray, indices: np.ndarray, values: np.ndarray, axis: int = 0) -> np.ndarray:
     out = np.moveaxis(np.array(x), axis, 0)
     np.add.at(out, indices, np.moveaxis(values, axis, 0))
     return np.moveaxis(out, 0, axis)
 
 
-def masked_fill(x, mask, value):
-    """x with `value` where mask holds; no gradient flows there."""
+@primitive(rules=[lambda g, _y, _x, _indices, _values, axis=0: g, None,
+                  lambda g, _y, _x, indices, _values, axis=0: take(g, indices, axis)], kind="structural",
+           oracle=_np_index_add, domain=[reals(), Domain(0, 1, dtype="int64"), reals()],
+           cases=[case((3, 4), (5,), (5, 4)), case((4, 3), (2,), (4, 2), axis=1), case((4, 2), (3,), (4, 3), axis=-1),
+                  case((2,), (0,), (0,)), case((2,), (3,), (3,))])
+def index_add(x: Any, indices: Any, values: Any, axis: int = 0) -> Any:
+    """x with values[k] added at position indices[k] along an axis; duplicates add up.
+
+    Parameters
+    ----------
+    x : Tensor
+    indices : (K,) integers
+        Negative ones count from the end.
+    values : Tensor
+        K along axis, elsewhere x's shape.
+    axis : int
+
+    Raises
+    ------
+    ValueError, TypeError, IndexError
+        For shapes that do not fit, indices that are not integers, or not positions on the axis.
+    """
+    x, values = paired(as_array(x), as_array(values))
+    indices, axis = _integers(indices, "index_add"), one_axis(axis, x.ndim, "index_add")
+    if indices.ndim != 1:
+        raise ValueError(f"index_add: indices must have one dimension, got shape {indices.shape}")
+    expected = (*x.shape[:axis], len(indices), *x.shape[axis + 1:])
+    if values.shape != expected:
+        raise ValueError(f"index_add: values must have shape {expected}: {len(indices)} along axis {axis}, elsewhere "
+                         f"that of x; got {values.shape}")
+    out = np.array(np.moveaxis(x, axis, 0), np.result_type(x, values), order="C")
+    kernels.scatter_add(out, indices, np.moveaxis(values, axis, 0).astype(out.dtype, copy=False))
+    return np.moveaxis(out, 0, axis)
+
+
+def masked_fill(x: Any, mask: Any, value: Any) -> Any:
+    """x with `value` where mask holds; no gradient of x flows there.  Shapes broadcast; value is a number or a Tensor.
+
+    Raises TypeError unless mask is of bools.
+    """
+    mask = operand(mask)
+    if mask.dtype != np.bool_:
+        raise TypeError(f"masked_fill: mask must be of bools, got dtype {mask.dtype}")
     return where(mask, value, x)
 
 
-def _integers(indices, who):
-    indices = plain(indices)
-    indices = np.asarray(indices)
-    if not indices.size and indices.dtype.kind == "f":
-        return indices.astype(np.int64)
-    if indices.dtype.kind not in "iu":
-        raise TypeError(f"{who}: indices must be integers, got dtype {indices.dtype}")
-    return indices.astype(np.int64, copy=False)
-
-
+def _integers(indices: Any, who: str) -> np.ndarray:
+    array = np.asarray(plain(indices))
+    if array.dtype.kind not in "iu" and (array.size or array.dtype.kind != "f"):    # to NumPy, [] holds floats
+        raise TypeError(f"{who}: indices must be integers, got dtype {array.dtype}")
+    return array.astype(np.int64, copy=False)

@@ -1,111 +1,134 @@
 """Reductions: sum, mean, variance, extremes, and the running sum.
 
 The order of summation depends on the reduced length and the dtype alone (kernels/reduce.py states it and its error
-bound), so a row's result does not depend on its batch.
+bound), so a row's result does not depend on its batch.  `axis` is None for all, an int, or a tuple of ints.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ... import kernels
-from ..primitive import as_array, case, primitive, reals
-from .axes import count, first_if_none, normalised, not_empty, spread
-from .elementwise import sqrt
-from .shapes import flip
+from ..primitive import case, floating, operand, primitive, reals
+from .arithmetic import equal, sqrt, square, where
+from .axes import count, normalised, not_empty, one_axis, spread
+from .shapes import astype, flip
+
+Axis = int | tuple[int, ...] | None
+
+ANY_SIZE = [case((3, 4)), case((3, 4), axis=0), case((3, 4), axis=-1, keepdims=True), case((2, 3, 4), axis=(0, 2)),
+            case((2, 3, 4), axis=1), case(()), case((5, 1), axis=1), case((3, 4), axis=()), case((2, 3), axis=(1, 0))]
+NOT_EMPTY = [case((3, 4)), case((3, 4), axis=0), case((3, 4), axis=-1, keepdims=True), case((2, 3, 4), axis=(0, 2)),
+             case(())]
+ONE_AXIS = [case((3, 4), axis=1), case((3, 4), axis=-2, keepdims=True), case((3, 4)), case((1,), axis=0)]
 
 
-REDUCTIONS = [case((3, 4)), case((3, 4), axis=0), case((3, 4), axis=-1, keepdims=True), case((2, 3, 4), axis=(0, 2)),
-              case((2, 3, 4), axis=1), case((), axis=None), case((5, 1), axis=1)]
+# ---- sums -----------------------------------------------------------------------------------------------------------
+@primitive(rules=[lambda g, _y, like, axis=None, keepdims=False: spread(g, like, axis, keepdims)], kind="reduction",
+           oracle=np.sum, domain=[reals()], cases=[*ANY_SIZE, case((0, 3), axis=0), case((0, 3), axis=1)])
+def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Sum over all elements, one axis or several; of nothing it is 0.  Bools and integers sum as int64."""
+    axes = normalised(axis, x.ndim, "sum")
+    if x.dtype.kind != "f":
+        return np.sum(x, axes, keepdims=keepdims)
+    return kernels.sum(x, axes, keepdims)
 
 
-@primitive(rules=[lambda g, _y, x, axis=None, keepdims=False: spread(g, x, axis, keepdims)], kind="reduction",
-           oracle=np.sum, domain=[reals()], cases=REDUCTIONS)
-def sum(x, axis=None, keepdims=False):
-    """Sum over all elements, or over one axis or several; of nothing it is 0.  Bools and integers sum as int64."""
-    x = as_array(x)
-    if x.dtype.kind == "f":
-        return kernels.sum(x, axis=axis, keepdims=keepdims)
-    return np.sum(x, axis if axis is None else normalised(axis, x.ndim, "sum"), keepdims=keepdims)
+@primitive(rules=[lambda g, _y, like, axis=None, keepdims=False:
+                  spread(g / count(like.shape, axis), like, axis, keepdims)],
+           kind="reduction", oracle=np.mean, domain=[reals()], cases=ANY_SIZE)
+def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Arithmetic mean; of nothing it is NaN.  Bools and integers give float32."""
+    return kernels.mean(floating(x), normalised(axis, x.ndim, "mean"), keepdims)
 
 
-@primitive(rules=[lambda g, _y, x, axis=None, keepdims=False: spread(g / count(x, axis), x, axis, keepdims)],
-           kind="reduction", oracle=np.mean, domain=[reals()], cases=REDUCTIONS)
-def mean(x, axis=None, keepdims=False):
-    """Arithmetic mean; of nothing it is NaN.  Integers give float32."""
-    x = as_array(x)
-    return kernels.mean(x if x.dtype.kind == "f" else x.astype(np.float32), axis=axis, keepdims=keepdims)
+def var(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:
+    """Squared deviation from the mean, summed and divided by n - correction; NaN where that is not positive.
 
-
-def var(x, axis=None, correction=0, keepdims=False):
-    """Mean squared deviation from the mean, the sum of squares divided by (n - correction).
-
-    correction=0 is the population's, 1 the unbiased estimate of a sample's variance (PyTorch's default).
+    Parameters
+    ----------
+    x : Tensor
+    axis : int, tuple of int or None
+    correction : float
+        0 for the variance of a population, 1 for the unbiased estimate from a sample (PyTorch's default).
+    keepdims : bool
     """
-    deviation = x - mean(x, axis, True)
-    n = count(x, axis) - correction
-    total = sum(deviation * deviation, axis, keepdims)
-    return total / n if n > 0 else total * np.float32(np.nan if n == 0 else 1 / n)
+    x = operand(x)
+    squares = sum(square(x - mean(x, axis, True)), axis, keepdims)
+    n = count(x.shape, axis) - correction
+    return squares / n if n > 0 else squares * float("nan")
 
 
-def std(x, axis=None, correction=0, keepdims=False):
-    """Square root of `var`."""
-    return sqrt(var(x, axis, correction, keepdims))
+def std(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:
+    """Square root of `var`, with its arguments.  Where all elements are equal it is 0, and so is the gradient."""
+    variance = var(x, axis, correction, keepdims)
+    zero = equal(variance, 0)
+    return where(zero, 0.0, sqrt(where(zero, 1.0, variance)))
 
 
-def _extreme_rule(g, y, x, axis=None, keepdims=False):
+@primitive(rules=[lambda g, _y, like, axis=None: _running_rule(g, _axis_or_only(like, axis))], kind="structural",
+           oracle=lambda x, axis=None: np.cumsum(x, 0 if axis is None else axis), domain=[reals()],
+           cases=[case((5,)), case((3, 4), axis=0), case((3, 4), axis=-1), case((0, 2), axis=0), case((1,))])
+def cumulative_sum(x: Any, axis: int | None = None) -> Any:
+    """Sums of the first 1, 2, ... elements along an axis, added one by one; axis=None is for one dimension alone."""
+    return np.cumsum(x, _axis_or_only(x, axis), dtype=x.dtype if x.dtype.kind == "f" else None)
+
+
+def _axis_or_only(x: Any, axis: int | None) -> int:
+    if axis is None and x.ndim != 1:
+        raise ValueError(f"cumulative_sum: axis must be given for a tensor of shape {x.shape}")
+    return one_axis(axis or 0, x.ndim, "cumulative_sum")
+
+
+def _running_rule(g: Any, axis: int) -> Any:
+    """Element k is in the sums from k on: a running sum from the end."""
+    return flip(cumulative_sum(flip(g, axis), axis), axis)
+
+
+# ---- extremes -------------------------------------------------------------------------------------------------------
+def _extreme_rule(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Every element that equals the extreme gets an equal share."""
-    chosen = x == spread(y, x, axis, keepdims)
-    chosen = chosen.astype(x.dtype)
-    return spread(g / sum(chosen, axis, keepdims), x, axis, keepdims) * chosen
-
-
-NOT_EMPTY = [case((3, 4)), case((3, 4), axis=0), case((3, 4), axis=-1, keepdims=True), case((2, 3, 4), axis=(0, 2))]
+    chosen = astype(equal(x, spread(y, x, axis, keepdims)), x.dtype)
+    return spread(g, x, axis, keepdims) * (chosen / sum(chosen, axis, True))
 
 
 @primitive(rules=[_extreme_rule], kind="reduction", oracle=np.max, domain=[reals()], cases=NOT_EMPTY)
-def max(x, axis=None, keepdims=False):
+def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The largest element, NaN if there is one; ties share the gradient equally.  ValueError over nothing."""
-    return kernels.max(not_empty(x, axis, "max"), axis=axis, keepdims=keepdims)
+    not_empty(x, axis, "max")
+    return kernels.max(x, normalised(axis, x.ndim, "max"), keepdims)
 
 
 @primitive(rules=[_extreme_rule], kind="reduction", oracle=np.min, domain=[reals()], cases=NOT_EMPTY)
-def min(x, axis=None, keepdims=False):
+def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The smallest element, NaN if there is one; ties share the gradient equally.  ValueError over nothing."""
-    return kernels.min(not_empty(x, axis, "min"), axis=axis, keepdims=keepdims)
+    not_empty(x, axis, "min")
+    return kernels.min(x, normalised(axis, x.ndim, "min"), keepdims)
 
 
-@primitive(rules=[None], kind="reduction", oracle=np.argmax, domain=[reals()], cases=[case((3, 4), axis=1), case((3, 4))])
-def argmax(x, axis=None, keepdims=False):
+@primitive(rules=[None], kind="reduction", oracle=np.argmax, domain=[reals()], cases=ONE_AXIS)
+def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     """Index of the largest element (the first of several), int64; axis=None: into the flattened tensor."""
-    return np.argmax(not_empty(x, axis, "argmax"), axis, keepdims=keepdims)
+    not_empty(x, axis, "argmax")
+    return np.argmax(x, None if axis is None else one_axis(axis, x.ndim, "argmax"), keepdims=keepdims)
 
 
-@primitive(rules=[None], kind="reduction", oracle=np.argmin, domain=[reals()], cases=[case((3, 4), axis=1), case((3, 4))])
-def argmin(x, axis=None, keepdims=False):
+@primitive(rules=[None], kind="reduction", oracle=np.argmin, domain=[reals()], cases=ONE_AXIS)
+def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     """Index of the smallest element (the first of several), int64; axis=None: into the flattened tensor."""
-    return np.argmin(not_empty(x, axis, "argmin"), axis, keepdims=keepdims)
+    not_empty(x, axis, "argmin")
+    return np.argmin(x, None if axis is None else one_axis(axis, x.ndim, "argmin"), keepdims=keepdims)
 
 
-@primitive(rules=[None], kind="reduction", oracle=np.any, domain=[reals()], cases=[case((3, 4), axis=1), case((3, 4))])
-def any(x, axis=None, keepdims=False):
-    """Is one of them true?"""
-    return np.any(as_array(x), axis, keepdims=keepdims)
+@primitive(rules=[None], kind="reduction", oracle=np.any, domain=[reals()], cases=ANY_SIZE)
+def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Is one of them true (not 0)?"""
+    return np.any(x, normalised(axis, x.ndim, "any"), keepdims=keepdims)
 
 
-@primitive(rules=[None], kind="reduction", oracle=np.all, domain=[reals()], cases=[case((3, 4), axis=1), case((3, 4))])
-def all(x, axis=None, keepdims=False):
-    """Are all of them true?"""
-    return np.all(as_array(x), axis, keepdims=keepdims)
-
-
-@primitive(rules=[lambda g, _y, x, axis=None: flip(cumulative_sum(flip(g, first_if_none(axis)), first_if_none(axis)), first_if_none(axis))],
-           kind="structural", oracle=lambda x, axis=None: np.cumsum(x, 0 if axis is None else axis), domain=[reals()],
-           cases=[case((5,)), case((3, 4), axis=0), case((3, 4), axis=-1), case((0, 2), axis=0)])
-def cumulative_sum(x, axis=None):
-    """Sums of the first 1, 2, ... elements along an axis (axis=None: x must have one dimension), added one by one."""
-    x = as_array(x)
-    if axis is None and x.ndim != 1:
-        raise ValueError(f"cumulative_sum: axis is needed for a tensor of {x.ndim} dimensions")
-    axis, = normalised(first_if_none(axis), x.ndim, "cumulative_sum")
-    return np.cumsum(x, axis, dtype=x.dtype if x.dtype.kind == "f" else None)
+@primitive(rules=[None], kind="reduction", oracle=np.all, domain=[reals()], cases=ANY_SIZE)
+def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Are all of them true (not 0)?"""
+    return np.all(x, normalised(axis, x.ndim, "all"), keepdims=keepdims)

@@ -2,88 +2,125 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 from ... import kernels
-from ..primitive import Domain, as_array, case, primitive, reals
-from .axes import normalised, spread
+from ..primitive import Domain, case, floating, primitive, reals
+from .arithmetic import equal, where
+from .axes import normalised, one_axis, spread
 from .elementwise import exp, log
 from .reductions import max as largest
 from .reductions import sum as total
-from .shapes import reshape
+from .shapes import expand_dims
 
-ROWS = [case((3, 4)), case((3, 4), axis=0), case((2, 3, 4), axis=1), case((5,)), case((3, 1))]
-
-
-def _along_last(kernel, x, axis):
-    """Run a kernel over the last axis along another one."""
-    x = as_array(x)
-    x = x if x.dtype.kind == "f" else x.astype(np.float32)
-    axis, = normalised(axis, x.ndim, kernel.__name__)
-    return np.moveaxis(kernel(np.moveaxis(x, axis, -1)), -1, axis)
+ROWS = [case((3, 4)), case((3, 4), axis=0), case((2, 3, 4), axis=1), case((2, 3), axis=-2), case((5,)), case((3, 1)),
+        case((0, 4))]
 
 
-def _np_softmax(x, axis=-1):
+def _along_last(kernel: Callable[[np.ndarray], np.ndarray], x: np.ndarray, axis: int, who: str) -> np.ndarray:
+    """Run a kernel for the last axis along another one."""
+    axis = one_axis(axis, x.ndim, who)
+    if axis == x.ndim - 1:
+        return kernel(floating(x))
+    return np.moveaxis(kernel(np.moveaxis(floating(x), axis, -1)), -1, axis)
+
+
+def _np_softmax(x: np.ndarray, axis: int = -1) -> Any:
     e = np.exp(x - x.max(axis, keepdims=True))
     return e / e.sum(axis, keepdims=True)
 
 
 @primitive(rules=[lambda g, y, _x, axis=-1: y * (g - total(g * y, axis, True))], kind="structural", oracle=_np_softmax,
            domain=[reals()], cases=ROWS)
-def softmax(x, axis=-1):
+def softmax(x: Any, axis: int = -1) -> Any:
     """e^x / sum(e^x) along an axis."""
-    return _along_last(kernels.softmax, x, axis)
+    return _along_last(kernels.softmax, x, axis, "softmax")
 
 
 @primitive(rules=[lambda g, y, _x, axis=-1: g - exp(y) * total(g, axis, True)], kind="structural",
            oracle=lambda x, axis=-1: np.log(_np_softmax(x, axis)), domain=[reals()], cases=ROWS)
-def log_softmax(x, axis=-1):
+def log_softmax(x: Any, axis: int = -1) -> Any:
     """x - log(sum(e^x)) along an axis: log-probabilities in nats."""
-    return _along_last(kernels.log_softmax, x, axis)
+    return _along_last(kernels.log_softmax, x, axis, "log_softmax")
 
 
-@primitive(rules=[lambda g, y, x, axis=None, keepdims=False:
-                  spread(g, x, axis, keepdims) * exp(x - spread(y, x, axis, keepdims))], kind="reduction",
+def _logsumexp_rule(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The softmax of x; where all is -inf, it is 0."""
+    y = where(equal(y, -np.inf), 0.0, y)
+    return spread(g, x, axis, keepdims) * exp(x - spread(y, x, axis, keepdims))
+
+
+@primitive(rules=[_logsumexp_rule], kind="reduction",
            oracle=lambda x, axis=None, keepdims=False: np.log(np.sum(np.exp(x), axis, keepdims=keepdims)),
-           domain=[reals()], cases=[case((3, 4)), case((3, 4), axis=0), case((2, 3, 4), axis=(0, 2), keepdims=True)])
-def logsumexp(x, axis=None, keepdims=False):
-    """log(sum(e^x)) over axes, without overflow; -inf over nothing but -inf."""
-    x = as_array(x)
-    x = x if x.dtype.kind == "f" else x.astype(np.float32)
-    peak = largest(x, axis, True)
-    safe = np.where(np.isfinite(peak), peak, 0).astype(x.dtype)
-    with np.errstate(divide="ignore"):
-        y = log(total(exp(x - safe), axis, True)) + safe
-    return y if keepdims else y.reshape(total(x, axis).shape)
+           domain=[reals()], cases=[case((3, 4)), case((3, 4), axis=0), case(()),
+                                    case((2, 3, 4), axis=(0, 2), keepdims=True)])
+def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """log(sum(e^x)) over axes, without overflow.
+
+    Over nothing but -inf it is -inf, with gradient 0.  ValueError over nothing at all.
+    """
+    x, axes = floating(x), normalised(axis, x.ndim, "logsumexp")
+    if any(x.shape[a] == 0 for a in axes):
+        raise ValueError(f"logsumexp: a reduced axis of shape {x.shape} has size 0")
+    peak = largest.forward(x, axes, True)
+    shift = np.where(np.isfinite(peak), peak, x.dtype.type(0))
+    y = log.forward(total.forward(exp.forward(x - shift), axes, True)) + shift
+    return y if keepdims else y.reshape([n for k, n in enumerate(x.shape) if k not in axes])    # drops axes of size 1
 
 
-def _onehot(targets, shape, dtype):
+# ---- cross-entropy --------------------------------------------------------------------------------------------------
+def _onehot(targets: np.ndarray, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     out = np.zeros(shape, dtype)
     out[np.arange(shape[0]), targets] = 1
     return out
 
 
-def _nll_pull(g, y, logits, targets, needed):
+def _nll_pull(g: Any, y: Any, logits: Any, targets: Any, needed: Sequence[bool]) -> list[Any]:
     """(softmax - onehot) g for the losses, softmax g for the logarithms of the sums."""
     g_losses, g_sums = g
     if g_sums is None and isinstance(g_losses, np.ndarray):
-        return kernels.nll_backward(g_losses, logits, y[1], targets), None
+        return [kernels.nll_backward(g_losses, logits, y[1], targets), None]
     p, d = softmax(logits), 0
     if g_losses is not None:
-        d = (p - _onehot(targets, logits.shape, logits.dtype)) * reshape(g_losses, (-1, 1))
-    return (d if g_sums is None else d + p * reshape(g_sums, (-1, 1))), None
+        d = (p - _onehot(targets, logits.shape, logits.dtype)) * expand_dims(g_losses, -1)
+    return [d if g_sums is None else p * expand_dims(g_sums, -1) + d, None]
 
 
-def _np_nll(logits, targets):
+def _np_nll(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     sums = np.log(np.sum(np.exp(logits), -1))
     return sums - logits[np.arange(len(targets)), targets], sums
 
 
 @primitive(pull=_nll_pull, kind="structural", oracle=_np_nll, domain=[reals(), Domain(0, 3, dtype="int64")],
            cases=[case((5, 4), (5,)), case((1, 4), (1,)), case((0, 4), (0,))])
-def nll_of_logits(logits, targets):
-    """-log softmax(logits)[n, targets[n]] and the log of each row's sum: logits (N, V), targets (N,) -> two (N,), in nats.
+def nll_of_logits(logits: Any, targets: Any) -> Any:
+    """Negative log-likelihood of the softmax: one pass over memory forward, one backward, no probabilities stored.
 
-    One pass over memory forward and one backward, without the probabilities ever being stored.
+    Parameters
+    ----------
+    logits : Tensor (N, V)
+    targets : (N,) integers in [0, V)
+
+    Returns
+    -------
+    losses, sums : Tensor (N,), Tensor (N,)
+        -log softmax(logits)[n, targets[n]] and log(sum(e^logits[n])), in nats.
+
+    Raises
+    ------
+    ValueError, TypeError, IndexError
+        For other shapes, targets that are not integers, or no class.
     """
-    return kernels.nll_forward(as_array(logits), np.asarray(targets))
+    logits, targets = floating(logits), np.asarray(targets)
+    if logits.ndim != 2 or targets.shape != logits.shape[:1]:
+        raise ValueError(f"nll_of_logits: expected logits (N, V) and targets (N,), got {logits.shape} and "
+                         f"{targets.shape}")
+    if targets.dtype.kind not in "iu":
+        raise TypeError(f"nll_of_logits: targets must be integers, got {targets.dtype}")
+    if targets.size and not 0 <= targets.min() <= targets.max() < logits.shape[1]:
+        raise IndexError(f"nll_of_logits: targets must lie in [0, {logits.shape[1]}), got {targets.min()} to "
+                         f"{targets.max()}")
+    return kernels.nll_forward(logits, targets.astype(np.int64, copy=False))

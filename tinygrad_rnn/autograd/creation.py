@@ -6,7 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor, constant
+from .primitive import as_array
+from .tensor import Tensor, constant
+
+__all__ = ["arange", "empty", "empty_like", "eye", "full", "full_like", "linspace", "meshgrid", "ones", "ones_like",
+           "zeros", "zeros_like"]
 
 
 def zeros(shape: Any, dtype: Any = np.float32) -> Tensor:
@@ -72,7 +76,11 @@ def eye(n_rows: int, n_cols: int | None = None, k: int = 0, dtype: Any = np.floa
 
 def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Tensor]:
     """Coordinate grids of 1-D tensors; indexing "xy" or "ij"."""
-    return [constant(a.copy()) for a in np.meshgrid(*map(np.asarray, arrays), indexing=indexing)]   # type: ignore[call-overload]
+    if indexing not in ("xy", "ij"):
+        raise ValueError(f"meshgrid: indexing must be 'xy' or 'ij', got {indexing!r}")
+    grids: Any = np.meshgrid(*(as_array(getattr(a, "data", a) if isinstance(a, Tensor) else a) for a in arrays),
+                             indexing=indexing)        # type: ignore[call-overload]
+    return [constant(np.array(grid)) for grid in grids]
 
 
 def _dtype(x: Any) -> Any:

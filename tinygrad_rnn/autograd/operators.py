@@ -1,0 +1,148 @@
+"""Operators and methods of Tensor: the operations again, with the tensor as an operand."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import ops
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+    Binary = Callable[[Any, Any], Tensor]
+    Unary = Callable[[Any], Tensor]
+
+
+def _operators(operation: Callable[[Any, Any], Any]) -> tuple[Binary, Binary]:
+    """The operator and its reflected form, for a tensor on the right of something else."""
+
+    def apply(self: Any, other: Any) -> Any:
+        return operation(self, other) if isinstance(other, _OPERANDS) else NotImplemented
+
+    def reflected(self: Any, other: Any) -> Any:
+        return operation(other, self) if isinstance(other, _OPERANDS) else NotImplemented
+
+    return apply, reflected
+
+
+def _operator(operation: Callable[[Any, Any], Any]) -> Binary:
+    """An operator that Python itself reflects: a < b is b > a."""
+    return _operators(operation)[0]
+
+
+def _of_bools(operator: str, operation: Callable[..., Any]) -> Callable[..., Any]:
+    """A logical operation as an operator of bools: on integers the same sign means bits."""
+
+    def apply(*operands: Any) -> Any:
+        for operand in operands:
+            dtype = getattr(operand, "dtype", type(operand))
+            if dtype not in (np.bool_, bool):
+                raise TypeError(f"operator {operator} is for bools, got {getattr(dtype, '__name__', dtype)}")
+        return operation(*operands)
+
+    return apply
+
+
+def _method(operation: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(operation)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return operation(self, *args, **kwargs)
+
+    return method
+
+
+class Operators:
+    """What Tensor inherits."""
+
+    __slots__ = ()
+
+    # ---- operators --------------------------------------------------------------------------------------------------
+    __add__, __radd__ = _operators(ops.add)
+    __sub__, __rsub__ = _operators(ops.subtract)
+    __mul__, __rmul__ = _operators(ops.multiply)
+    __truediv__, __rtruediv__ = _operators(ops.divide)
+    __floordiv__, __rfloordiv__ = _operators(ops.floor_divide)
+    __mod__, __rmod__ = _operators(ops.remainder)
+    __pow__, __rpow__ = _operators(ops.pow)
+    __matmul__, __rmatmul__ = _operators(ops.matmul)
+    __and__, __rand__ = _operators(_of_bools("&", ops.logical_and))
+    __or__, __ror__ = _operators(_of_bools("|", ops.logical_or))
+    __xor__, __rxor__ = _operators(_of_bools("^", ops.logical_xor))
+    __lt__, __le__ = _operator(ops.less), _operator(ops.less_equal)
+    __gt__, __ge__ = _operator(ops.greater), _operator(ops.greater_equal)
+    __eq__, __ne__ = _operator(ops.equal), _operator(ops.not_equal)     # type: ignore[assignment]
+    __neg__: Unary = _method(ops.negative)
+    __abs__: Unary = _method(ops.abs)
+    __invert__: Unary = _method(_of_bools("~", ops.logical_not))
+
+    def __pos__(self) -> Any:
+        return self
+
+    def __getitem__(self, index: Any) -> Any:
+        return ops.getitem(self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError("a Tensor cannot be written to: where(), masked_fill() and index_add() give a changed copy; "
+                        "t.data[...] = value writes behind the tape's back")
+
+    # ---- methods ----------------------------------------------------------------------------------------------------
+    def reshape(self, *shape: Any) -> Any:
+        """The same elements under another shape, `t.reshape(2, -1)` or `t.reshape((2, -1))`."""
+        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    @property
+    def T(self) -> Any:
+        """All axes in reverse order."""
+        return ops.permute_dims(self, tuple(range(self.ndim))[::-1])    # type: ignore[attr-defined]
+
+    @property
+    def mT(self) -> Any:
+        """The last two axes exchanged."""
+        return ops.matrix_transpose(self)
+
+    add, subtract = _method(ops.add), _method(ops.subtract)
+    multiply, divide = _method(ops.multiply), _method(ops.divide)
+    floor_divide, remainder = _method(ops.floor_divide), _method(ops.remainder)
+    negative, abs = _method(ops.negative), _method(ops.abs)
+    pow, square, sqrt = _method(ops.pow), _method(ops.square), _method(ops.sqrt)
+    maximum, minimum, clip = _method(ops.maximum), _method(ops.minimum), _method(ops.clip)
+    sign, floor = _method(ops.sign), _method(ops.floor)
+
+    equal, not_equal = _method(ops.equal), _method(ops.not_equal)
+    less, less_equal = _method(ops.less), _method(ops.less_equal)
+    greater, greater_equal = _method(ops.greater), _method(ops.greater_equal)
+    logical_and, logical_or = _method(ops.logical_and), _method(ops.logical_or)
+    logical_xor, logical_not = _method(ops.logical_xor), _method(ops.logical_not)
+    isnan, isfinite, isinf = _method(ops.isnan), _method(ops.isfinite), _method(ops.isinf)
+
+    exp, expm1 = _method(ops.exp), _method(ops.expm1)
+    log, log1p = _method(ops.log), _method(ops.log1p)
+    sin, cos, tanh = _method(ops.sin), _method(ops.cos), _method(ops.tanh)
+    erf, sigmoid, softplus = _method(ops.erf), _method(ops.sigmoid), _method(ops.softplus)
+    relu, leaky_relu, elu = _method(ops.relu), _method(ops.leaky_relu), _method(ops.elu)
+    gelu, silu = _method(ops.gelu), _method(ops.silu)
+    softmax, log_softmax = _method(ops.softmax), _method(ops.log_softmax)
+
+    sum, mean = _method(ops.sum), _method(ops.mean)
+    var, std = _method(ops.var), _method(ops.std)
+    max, min = _method(ops.max), _method(ops.min)
+    argmax, argmin = _method(ops.argmax), _method(ops.argmin)
+    any, all = _method(ops.any), _method(ops.all)
+    logsumexp, cumulative_sum = _method(ops.logsumexp), _method(ops.cumulative_sum)
+    matmul = _method(ops.matmul)
+
+    permute_dims, swapaxes = _method(ops.permute_dims), _method(ops.swapaxes)
+    matrix_transpose, flip = _method(ops.matrix_transpose), _method(ops.flip)
+    squeeze, expand_dims = _method(ops.squeeze), _method(ops.expand_dims)
+    broadcast_to, where = _method(ops.broadcast_to), _method(ops.where)
+    split, unstack = _method(ops.split), _method(ops.unstack)
+    astype, copy = _method(ops.astype), _method(ops.copy)
+    take, index_add, masked_fill = _method(ops.take), _method(ops.index_add), _method(ops.masked_fill)
+
+
+# What may stand on the other side of an operator; anything else gets to try its own.
+_OPERANDS = (Operators, float, int, np.ndarray, np.generic, list, tuple)
