@@ -2,9 +2,9 @@
 
     C[i, j] = sum over k of A[i, k] B[k, j]
 
-float32 and float64, any strides, batches, vectors. The order in which an element's products are added depends on K and the dtype alone
-(product.py states it): a row's result is bitwise the same alone and in a batch, packed or not, in any layout, on any number of threads.
-No term is skipped, so that a NaN or an infinity always comes through.
+float32 and float64, any strides, batches, vectors. The order in which an element's products are added depends on K
+and the dtype alone (product.py states it): a row's result is bitwise the same alone and in a batch, packed or not, in
+any layout, on any number of threads. No term is skipped, so that a NaN or an infinity always comes through.
 """
 import os
 import warnings
@@ -86,8 +86,7 @@ def matmul(a: np.ndarray, b: np.ndarray | Packed, out: np.ndarray | None = None)
     ValueError
         If shapes do not fit.
     """
-    packed = type(b) is Packed
-    right = b.matrix if packed else b
+    right, panels = (b.matrix, b.panels) if isinstance(b, Packed) else (b, 0)
     if out is None and type(a) is type(right) is np.ndarray and a.ndim == right.ndim == 2:
         # The way most products go, kept short. Whatever is unusual takes the long way.
         dtype, (m, depth), (rows, n) = a.dtype, a.shape, right.shape
@@ -96,17 +95,18 @@ def matmul(a: np.ndarray, b: np.ndarray | Packed, out: np.ndarray | None = None)
             if product is not None:
                 out = np.empty((m, n), dtype)
                 pool = threads.pool_address() if m * n * depth > _SERIAL else 0
-                product.call(product.table, pool, 1, product.alone, a, right, b.panels if packed else 0, out, 0)
+                product.call(product.table, pool, 1, product.alone, a, right, panels, out, 0)
                 return out
-    return _matmul(a, b, right, out, False)
+    return _matmul(a, right, panels, out, False)
 
 
 def accumulate(a: np.ndarray, b: np.ndarray | Packed, out: np.ndarray) -> np.ndarray:
     """out += a @ b, in place: as `matmul`, but the sums are added to what stands in `out`."""
-    return _matmul(a, b, b.matrix if type(b) is Packed else b, out, True)
+    right, panels = (b.matrix, b.panels) if isinstance(b, Packed) else (b, 0)
+    return _matmul(a, right, panels, out, True)
 
 
-# ---- the long way -------------------------------------------------------------------------------------------------------
+# ---- the long way ---------------------------------------------------------------------------------------------------
 
 
 def _check_array(x: Any, name: str) -> None:
@@ -122,8 +122,9 @@ def _result_shape(a: np.ndarray, b: Any) -> tuple[tuple[int, ...], tuple[int, ..
         raise ValueError(f"matmul: expected vectors or matrices, got shapes {a.shape} and {b.shape}")
     depth = b.shape[-2] if b.ndim > 1 else b.shape[0]
     if a.shape[-1] != depth:
-        raise ValueError(f"matmul: the last axis of a must be as long as the {'second to last' if b.ndim > 1 else 'only'} axis "
-                         f"of b, got shapes {a.shape} and {b.shape}: {a.shape[-1]} and {depth}")
+        axis = "second to last" if b.ndim > 1 else "only"
+        raise ValueError(f"matmul: the last axis of a must be as long as the {axis} axis of b, "
+                         f"got shapes {a.shape} and {b.shape}: {a.shape[-1]} and {depth}")
     try:
         batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     except ValueError:
@@ -131,13 +132,13 @@ def _result_shape(a: np.ndarray, b: Any) -> tuple[tuple[int, ...], tuple[int, ..
     return batch, batch + (a.shape[-2:-1] if a.ndim > 1 else ()) + (b.shape[-1:] if b.ndim > 1 else ())
 
 
-def _matmul(a: np.ndarray, b: Any, right: np.ndarray, out: np.ndarray | None, adds: bool) -> np.ndarray:
+def _matmul(a: np.ndarray, b: np.ndarray, panels: int, out: np.ndarray | None, adds: bool) -> np.ndarray:
     """Check everything, bring it to matrices with contiguous rows of the result, and multiply."""
     _check_array(a, "matmul: a")
-    _check_array(right, "matmul: b")
-    if a.dtype != right.dtype:
-        raise TypeError(f"matmul: a is {a.dtype} and b {right.dtype}; convert one of them with astype")
-    batch, shape = _result_shape(a, right)
+    _check_array(b, "matmul: b")
+    if a.dtype != b.dtype:
+        raise TypeError(f"matmul: a is {a.dtype} and b {b.dtype}; convert one of them with astype")
+    batch, shape = _result_shape(a, b)
     if out is None:
         out = np.empty(shape, a.dtype)
     elif not isinstance(out, np.ndarray) or out.dtype != a.dtype:
@@ -147,17 +148,16 @@ def _matmul(a: np.ndarray, b: Any, right: np.ndarray, out: np.ndarray | None, ad
                          + ("" if out.flags.writeable else ", read-only"))
     product = _products(a.dtype)
     if product is None:
-        np.add(out, np.matmul(a, right), out=out) if adds else np.matmul(a, right, out=out)
+        np.add(out, np.matmul(a, b), out=out) if adds else np.matmul(a, b, out=out)
         return out
     if not out.size or not a.shape[-1]:
         if not adds:
             out.fill(0)
         return out
-    panels = b.panels if type(b) is Packed else 0
     c = out
-    if not out.flags.c_contiguous or np.may_share_memory(out, a) or np.may_share_memory(out, right):
+    if not out.flags.c_contiguous or np.may_share_memory(out, a) or np.may_share_memory(out, b):
         c = out.copy() if adds else np.empty(shape, a.dtype)
-    product.multiply(batch, a, right, panels, c, adds)
+    product.multiply(batch, a, b, panels, c, adds)
     if c is not out:
         out[...] = c
     return out
@@ -185,7 +185,8 @@ class _Product:
         self._pack(self.table, b, panels)
         return Packed(panels[:, :n], True)
 
-    def multiply(self, batch: tuple[int, ...], a: np.ndarray, b: np.ndarray, panels: int, c: np.ndarray, adds: bool) -> None:
+    def multiply(self, batch: tuple[int, ...], a: np.ndarray, b: np.ndarray, panels: int, c: np.ndarray,
+                 adds: bool) -> None:
         """c = a b, or c += a b; c is contiguous, nothing is empty."""
         if b.ndim == 1:
             b, c = b[:, None], c[..., None]
@@ -215,7 +216,7 @@ def _offsets(x: np.ndarray) -> np.ndarray:
     return offsets.ravel()
 
 
-# ---- at first use -------------------------------------------------------------------------------------------------------
+# ---- at first use ---------------------------------------------------------------------------------------------------
 
 _ready: dict[np.dtype, _Product | None] = {}  # None: NumPy's product is used
 
@@ -237,8 +238,9 @@ def _first_use(dtype: np.dtype) -> _Product | None:
         fault = f"{type(error).__name__}: {error}"
     if fault is None:
         return product
-    warnings.warn(f"tinygrad_rnn: the compiled matrix product does not work here ({fault}); NumPy's is used, which is as "
-                  "correct, but its results may depend on the batch and on the number of threads", RuntimeWarning, stacklevel=2)
+    warnings.warn(f"tinygrad_rnn: the compiled matrix product does not work here ({fault}); NumPy's is used, which is "
+                  "as correct, but its results may depend on the batch and on the number of threads", RuntimeWarning,
+                  stacklevel=2)
     return None
 
 

@@ -2,14 +2,14 @@
 
 Three ways from a Python function to machine code, each compiled at the first look-up of a dtype and then kept on disk:
 
-    @kernel("void(const(T[:, ::1]), T[::1])")       Numba. row_sums[x.dtype](x, out): called from Python, without the GIL
+    @kernel("void(const(T[:, ::1]), T[::1])")    Numba. row_sums[x.dtype](x, out): for Python, runs without the GIL
     def row_sums(x, out): ...
 
-    @helper                                         Numba. A function that kernels call; it becomes part of them
+    @helper                                      Numba. A function that kernels call; it becomes part of them
     def midpoint(a, b): ...
 
-    @native                                         The vector language of llvm.py. scale[x.dtype]: the address of a C
-    def scale(e, n, x, y): ...                      function void(int64, int64, int64), for ufunc.py and `llvm.call`
+    @native                                      The vector language of llvm.py. scale[x.dtype]: the address of a C
+    def scale(e, n, x, y): ...                   function void(int64, int64, int64), for ufunc.py and `llvm.call`
 
 One compiled form a dtype: layout, broadcasting and whether an array may be written to are settled before, in Python.
 Whatever is in the folder was made from exactly these sources, by these versions, for this CPU: their hash is its name.
@@ -42,12 +42,13 @@ from . import llvm
 
 # Without the GIL, division as NumPy's, and no flag that lets the compiler reorder sums or assume that there is no NaN.
 OPTIONS: dict[str, Any] = dict(nogil=True, error_model="numpy")
+Function = Callable[..., Any]
 NOTICE_AFTER = 1.0  # seconds of compiling before it is mentioned
 
 helper = numba.njit(**OPTIONS)
 
 
-# ---- where compiled code is kept --------------------------------------------------------------------------------------
+# ---- where compiled code is kept ------------------------------------------------------------------------------------
 
 
 @functools.cache
@@ -100,7 +101,8 @@ def folder() -> Path:
 
         atexit.register(shutil.rmtree, path, ignore_errors=True)
         warnings.warn(f"tinygrad_rnn: cannot keep compiled kernels in {root}: {error}. This process compiles its own; "
-                      "set TINYGRAD_RNN_CACHE_DIR to a folder that is yours alone (mode 700)", RuntimeWarning, stacklevel=2)
+                      "set TINYGRAD_RNN_CACHE_DIR to a folder that is yours alone (mode 700)", RuntimeWarning,
+                      stacklevel=2)
         return path
 
 
@@ -135,7 +137,7 @@ def generated(name: str, text: str) -> ModuleType:
     return sys.modules[full]
 
 
-# ---- compiling ----------------------------------------------------------------------------------------------------------
+# ---- compiling ------------------------------------------------------------------------------------------------------
 
 _lock = threading.RLock()
 _spent = 0.0  # seconds of compiling so far
@@ -147,7 +149,8 @@ def _announce() -> None:
     global _announced
     if not _announced:
         _announced = True
-        print(f"tinygrad_rnn: compiling kernels for this machine, once; they are kept in {folder()}", file=sys.stderr, flush=True)
+        print(f"tinygrad_rnn: compiling kernels for this machine, once; they are kept in {folder()}",
+              file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -167,7 +170,7 @@ def _compiling() -> Iterator[None]:
             timer.cancel()
 
 
-class Compiled(dict):
+class Compiled(dict[Any, Any]):
     """dtype -> compiled form, made at the first look-up."""
 
     def __init__(self, name: str, build: Callable[[np.dtype], Any], dtypes: str = "fd") -> None:
@@ -187,6 +190,12 @@ class Compiled(dict):
         return f"<compiled {self.name}: {', '.join(map(str, self)) or 'nothing yet'}>"
 
 
+def _documented(compiled: Compiled, function: Function) -> Compiled:
+    """Give it the function's docstring."""
+    compiled.__doc__, compiled.__module__ = function.__doc__, function.__module__
+    return compiled
+
+
 def const(array: types.Array) -> types.Array:
     """The type of an array that is only read."""
     return array.copy(readonly=True)
@@ -201,18 +210,19 @@ def parse_signature(text: str, dtype: np.dtype) -> Any:
 @contextmanager
 def _caching_in(path: Path) -> Iterator[None]:
     """Numba's cache folder while a function of ours is declared; the user's functions keep theirs."""
-    saved = numba.config.CACHE_DIR
+    config: Any = numba.config
+    saved = config.CACHE_DIR
     try:
-        numba.config.CACHE_DIR = str(path)
+        config.CACHE_DIR = str(path)
         yield
     finally:
-        numba.config.CACHE_DIR = saved
+        config.CACHE_DIR = saved
 
 
-def kernel(signature: str, dtypes: str = "fd") -> Callable[[Callable], Compiled]:
+def kernel(signature: str, dtypes: str = "fd") -> Callable[[Function], Compiled]:
     """Decorate a function that Python calls: `name[dtype](...)`. `T` in the signature is the dtype."""
 
-    def declare(function: Callable) -> Compiled:
+    def declare(function: Function) -> Compiled:
         def build(dtype: np.dtype) -> Any:
             with _caching_in(folder() / dtype.name):
                 dispatcher = numba.njit(cache=True, **OPTIONS)(python)
@@ -222,28 +232,28 @@ def kernel(signature: str, dtypes: str = "fd") -> Callable[[Callable], Compiled]
             return dispatcher
 
         python = getattr(function, "py_func", function)
-        return functools.update_wrapper(Compiled(python.__qualname__, build, dtypes), python)
+        return _documented(Compiled(python.__qualname__, build, dtypes), python)
 
     return declare
 
 
-def routine(signature: str, dtypes: str = "fd") -> Callable[[Callable], Compiled]:
-    """Decorate a function that compiled code calls by its address, `name[dtype]`: it is compiled once, not into each caller."""
+def routine(signature: str, dtypes: str = "fd") -> Callable[[Function], Compiled]:
+    """Decorate a function that compiled code calls by its address, `name[dtype]`: it is compiled once for all."""
 
-    def declare(function: Callable) -> Compiled:
+    def declare(function: Function) -> Compiled:
         def build(dtype: np.dtype) -> int:
             with _caching_in(folder() / dtype.name), _compiling():
                 compiled = numba.cfunc(parse_signature(signature, dtype), cache=True, error_model="numpy")(python)
             _alive.append(compiled)
-            return compiled.address
+            return int(compiled.address or 0)
 
         python = getattr(function, "py_func", function)
-        return functools.update_wrapper(Compiled(python.__qualname__, build, dtypes), python)
+        return _documented(Compiled(python.__qualname__, build, dtypes), python)
 
     return declare
 
 
-def native(function: Callable, name: str | None = None, dtypes: str = "fd") -> Compiled:
+def native(function: Function, name: str | None = None, dtypes: str = "fd") -> Compiled:
     """Decorate a kernel of the vector language: `name[dtype]` is the address of its C function."""
     full = name or f"{function.__module__}.{function.__qualname__}".rpartition(f"{__package__}.")[2]
 
@@ -258,4 +268,4 @@ def native(function: Callable, name: str | None = None, dtypes: str = "fd") -> C
                 write_atomically(path, code)
             return llvm.load_object(code, symbol)
 
-    return functools.update_wrapper(Compiled(full, build, dtypes), function)
+    return _documented(Compiled(full, build, dtypes), function)

@@ -9,9 +9,9 @@ numbers, and what it does to them is written down as LLVM code for whole vectors
             e.store(y + k * e.bytes, 2 * e.load(x + k * e.bytes, lanes), lanes)
         e.loop(e.vectors(n), body)
 
-Two values exist: `Int`, a 64-bit integer (a count, a stride, an address), and `V`, a vector of floating-point lanes, with its
-companions `Lanes` (the integers of the same bits) and `Mask` (what a comparison gives). Arithmetic is IEEE and nothing is
-reordered or contracted, so a lane's result depends neither on its position nor on the width of the vector.
+Two values exist: `Int`, a 64-bit integer (a count, a stride, an address), and `V`, a vector of floating-point lanes,
+with its companions `Lanes` (the integers of the same bits) and `Mask` (what a comparison gives). Arithmetic is IEEE and
+nothing is reordered or contracted, so a lane's result depends neither on its position nor on the width of the vector.
 """
 import functools
 import inspect
@@ -29,6 +29,8 @@ from numba.extending import intrinsic
 
 I1, I8, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 32, 64))
 BYTE_POINTER = I8.as_pointer()
+Code = Callable[..., Any]
+Size = int  # Emit has a method of that name
 _X86 = llvm.get_process_triple().startswith(("x86_64", "amd64"))
 
 
@@ -50,6 +52,12 @@ def vector_bytes() -> int:
     """Bytes of a vector: the widest registers that the CPU has, 16 where nothing is known."""
     features = target()[1].split(",")
     return 64 if "+avx512f" in features else 32 if "+avx2" in features and "+fma" in features else 16
+
+
+@functools.cache
+def has_fma() -> bool:
+    """Whether the CPU has fused multiply-add; where not, `fma` is a function call, exact and slow."""
+    return not _X86 or "+fma" in target()[1].split(",")
 
 
 @functools.cache
@@ -76,7 +84,7 @@ class Value:
         raise TypeError("a symbol has no truth value: use select, when or loop")
 
 
-def _operator(method: str, reverse: bool = False) -> Callable:
+def _operator(method: str, reverse: bool = False) -> Code:
     def apply(self: Any, other: Any) -> Any:
         a, b = self.v, self.wrap(other).v
         return type(self)(self.e, getattr(self.e.b, method)(*((b, a) if reverse else (a, b))))
@@ -84,7 +92,7 @@ def _operator(method: str, reverse: bool = False) -> Callable:
     return apply
 
 
-def _comparison(method: str, sign: str) -> Callable:
+def _comparison(method: str, sign: str) -> Code:
     def compare(self: Any, other: Any) -> "Mask":
         return Mask(self.e, getattr(self.e.b, method)(sign, self.v, self.wrap(other).v))
 
@@ -103,7 +111,7 @@ class Int(Value):
     __floordiv__, __mod__ = _operator("udiv"), _operator("urem")  # of numbers that are not negative
     __lt__, __le__ = _comparison("icmp_signed", "<"), _comparison("icmp_signed", "<=")
     __gt__, __ge__ = _comparison("icmp_signed", ">"), _comparison("icmp_signed", ">=")
-    __eq__, __ne__ = _comparison("icmp_signed", "=="), _comparison("icmp_signed", "!=")  # type: ignore[assignment]
+    __eq__, __ne__ = _comparison("icmp_signed", "=="), _comparison("icmp_signed", "!=")
     __hash__ = Value.__hash__
 
 
@@ -135,7 +143,7 @@ class Lanes(Value):
     __and__, __or__, __xor__ = _operator("and_"), _operator("or_"), _operator("xor")
     __lshift__, __rshift__ = _operator("shl"), _operator("ashr")
     __lt__, __gt__ = _comparison("icmp_signed", "<"), _comparison("icmp_signed", ">")
-    __eq__, __ne__ = _comparison("icmp_signed", "=="), _comparison("icmp_signed", "!=")  # type: ignore[assignment]
+    __eq__, __ne__ = _comparison("icmp_signed", "=="), _comparison("icmp_signed", "!=")
     __hash__ = Value.__hash__
 
     def as_float(self) -> "V":
@@ -163,7 +171,7 @@ class V(Value):
     __truediv__, __rtruediv__ = _operator("fdiv"), _operator("fdiv", True)
     __lt__, __le__ = _comparison("fcmp_ordered", "<"), _comparison("fcmp_ordered", "<=")
     __gt__, __ge__ = _comparison("fcmp_ordered", ">"), _comparison("fcmp_ordered", ">=")
-    __eq__, __ne__ = _comparison("fcmp_ordered", "=="), _comparison("fcmp_unordered", "!=")  # type: ignore[assignment]
+    __eq__, __ne__ = _comparison("fcmp_ordered", "=="), _comparison("fcmp_unordered", "!=")
     __hash__ = Value.__hash__
 
     def __neg__(self) -> "V":
@@ -273,7 +281,7 @@ class Emit:
         """`c` in every lane."""
         return V(self, ir.Constant(self.vector, [float(c)] * self.width))
 
-    def lanes(self, n: int) -> Lanes:
+    def lanes(self, n: Size) -> Lanes:
         """The integer `n` in every lane."""
         return Lanes(self, ir.Constant(self.integers, [n] * self.width))
 
@@ -340,7 +348,7 @@ class Emit:
         function = self.function("llvm.prefetch.p0", ir.VoidType(), [BYTE_POINTER, I32, I32, I32])
         self.b.call(function, [self.b.inttoptr(address.v, BYTE_POINTER), I32(0), I32(3), I32(1)])
 
-    def scratch(self, vectors: int) -> Int:
+    def scratch(self, vectors: Size) -> Int:
         """Address of room for some vectors on the stack."""
         with self.b.goto_entry_block():
             room = self.b.alloca(self.vector, vectors)
@@ -348,7 +356,7 @@ class Emit:
             return Int(self, self.b.ptrtoint(room, I64))
 
     def save_flags(self) -> Any:
-        """The state of the floating-point flags, which NumPy would turn into warnings about what our formulas do inside."""
+        """The floating-point flags, which NumPy would turn into warnings about what our formulas do inside."""
         if not _X86:
             return None
         room = self.scratch(1)
@@ -364,7 +372,7 @@ class Emit:
 
     # -- control
 
-    def loop(self, n: Int, body: Callable, *start: Any, at_least_once: bool = False) -> list:
+    def loop(self, n: Int, body: Code, *start: Any, at_least_once: bool = False) -> list[Any]:
         """for k in range(n): carried = body(k, *carried). Returns what is carried out."""
         b, before = self.b, self.b.block
         head, done = b.append_basic_block("loop"), b.append_basic_block("done")
@@ -393,11 +401,11 @@ class Emit:
         return out
 
     @contextmanager
-    def when(self, condition: Mask) -> Iterator[Callable]:
+    def when(self, condition: Mask) -> Iterator[Code]:
         """A block that runs if a single truth value holds; gives a function that merges LLVM values after it."""
         before = self.b.block
         with self.b.if_then(condition.v):
-            end: list = []
+            end: list[Any] = []
 
             def merge(inside: Any, outside: Any) -> Any:
                 phi = self.b.phi(inside.type)
@@ -408,7 +416,7 @@ class Emit:
             yield merge
             end.append(self.b.block)
 
-    def switch(self, value: Int, cases: dict[int, Callable[[], None]]) -> None:
+    def switch(self, value: Int, cases: dict[Size, Callable[[], None]]) -> None:
         """Run the case that a number names; none, if there is no such case."""
         done = self.b.append_basic_block("end")
         choice = self.b.switch(value.v, done)
@@ -422,11 +430,11 @@ class Emit:
 
     # -- underneath
 
-    def shuffle(self, x: V, y: V, picks: Sequence[int]) -> V:
+    def shuffle(self, x: V, y: V, picks: Sequence[Size]) -> V:
         """Lanes of x (0 ...) and y (width ...), picked by number."""
         return V(self, self.b.shuffle_vector(x.v, y.v, ir.Constant(ir.VectorType(I32, len(picks)), list(picks))))
 
-    def function(self, name: str, result: Any, args: list) -> ir.Function:
+    def function(self, name: str, result: Any, args: list[Any]) -> ir.Function:
         """An external function, declared once a module."""
         known = self.b.module.globals.get(name)
         return known or ir.Function(self.b.module, ir.FunctionType(result, args), name)
@@ -437,15 +445,15 @@ class Emit:
         return self.b.shuffle_vector(self.b.insert_element(empty, x, I32(0)), empty, zeros)
 
 
-# ---- kernels of the language as C functions ----------------------------------------------------------------------------
+# ---- kernels of the language as C functions -------------------------------------------------------------------------
 
 
-def arity(kernel: Callable) -> int:
+def arity(kernel: Code) -> int:
     """How many integers a kernel of the language takes, beside the emitter."""
     return len(inspect.signature(kernel).parameters) - 1
 
 
-def compile_object(kernel: Callable, dtype: Any, name: str) -> bytes:
+def compile_object(kernel: Code, dtype: Any, name: str) -> bytes:
     """Machine code (an object file) of `void name(int64, ...)`, which runs the kernel for one dtype."""
     cpu, features = target()
     machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
@@ -460,7 +468,8 @@ def compile_object(kernel: Callable, dtype: Any, name: str) -> bytes:
     parsed = llvm.parse_assembly(str(module))
     parsed.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=3)
-    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False  # loops are as they should be
+    # Loops are as they should be.
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
     passes = llvm.create_pass_builder(machine, options)
     passes.getModulePassManager().run(parsed, passes)
     return machine.emit_object(parsed)
@@ -481,13 +490,13 @@ def load_object(code: bytes, name: str) -> int:
     return _engine().get_function_address(name)
 
 
-# ---- words of memory and calls by address, for functions that Numba compiles ------------------------------------------
+# ---- words of memory and calls by address, for functions that Numba compiles ----------------------------------------
 
 
-def _word_intrinsic(result: types.Type) -> Callable:
+def _word_intrinsic(result: types.Type) -> Code:
     """Make code(builder, *values) on 64-bit integers callable from compiled functions."""
 
-    def declare(code: Callable) -> Any:
+    def declare(code: Code) -> Any:
         parameters = list(inspect.signature(code).parameters.values())[1:]
 
         def definition(typingctx: Any, *args: Any) -> Any:
@@ -554,7 +563,7 @@ def pause(builder):
 
 
 def stack_room(bytes_: int) -> Any:
-    """A compiled function room() that gives the address of that many bytes in the frame of the function that calls it."""
+    """A compiled function room(): the address of that many bytes in the frame of the function that calls it."""
 
     @_word_intrinsic(types.intp)
     def room(builder):
@@ -564,8 +573,7 @@ def stack_room(bytes_: int) -> Any:
     return room
 
 
-@intrinsic
-def call(typingctx, address, args):
+def _call(typingctx, address, args):
     """Call the C function void(int64, ...) at an address with a tuple of integers."""
 
     def generate(context, builder, signature, values):
@@ -577,11 +585,10 @@ def call(typingctx, address, args):
     return types.void(types.intp, types.UniTuple(types.intp, len(args))), generate
 
 
-@intrinsic
-def outline(typingctx, function, args):
+def _outline(typingctx, function, args):
     """(address, context): a C function void(part, parts, context) that calls function(part, parts, *args).
 
-    The context stands in the frame of the function that calls this and begins with a word that becomes 1 if a part fails.
+    The context stands in the frame of the function that calls this. Its first word becomes 1 if a part fails.
     """
     typingctx.resolve_function_type(function, (types.intp, types.intp, *args), {})  # compiles it
 
@@ -611,3 +618,7 @@ def outline(typingctx, function, args):
         return context.make_tuple(builder, signature.return_type, words)
 
     return types.UniTuple(types.intp, 2)(function, args), generate
+
+
+call: Any = intrinsic(_call)
+outline: Any = intrinsic(_outline)

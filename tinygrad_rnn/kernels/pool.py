@@ -1,14 +1,16 @@
 """The compiled half of the thread pool: how parts of a job are shared out, and how threads wait for one another.
 
-A job is `function(part, parts, context)` for part = 0, 1, ... parts - 1. Its caller writes it down in the pool's memory, wakes as many
-threads as there are parts, takes parts itself until none is left, and waits for those that others have taken. Parts are
-taken one by one, so a thread that comes late, because some other program has its processor, holds up nobody.
+A job is `function(part, parts, context)` for part = 0, 1, ... parts - 1. Its caller writes it down in the pool's
+memory, wakes as many threads as there are parts, takes parts itself until none is left, and waits for those that others
+have taken. Parts are taken one by one, so a thread that comes late, because another program has its processor, holds up
+nobody.
 
-Whoever waits spins for some 50 us, then sleeps. The flag `asleep` decides who pays for that: the waiter raises it and looks once more;
-the waker lowers it, and releases the waiter's lock only if it was up. So two threads that are awake meet without a system call.
-The locks are those of Python's own threads, called here without the GIL.
+Whoever waits spins for some 50 us, then sleeps. The word `asleep` decides who pays for that: the waiter raises it and
+looks once more; the waker lowers it, and releases the waiter's lock only if it was up. So two threads that are awake
+meet without a system call. The locks are those of Python's own threads, called here without the GIL.
 
-The pool is an array of 64-bit words, given by its address; words that different threads write stand on different cache lines.
+The pool is an array of 64-bit words, given by its address; words that different threads write stand on different lines
+of the cache.
 """
 from .jit import helper, kernel, routine
 from .llvm import call, compare_exchange, exchange, fetch_add, load, outline, pause, store
@@ -104,7 +106,7 @@ def run_job(pool, parts, function, context):
 
 @helper
 def share(pool, parts, function, args):
-    """function(part, parts, *args) for every part, by the threads of a pool (0: by this thread). For compiled callers."""
+    """function(part, parts, *args) for every part, by the threads of a pool (0: by this thread). For compiled code."""
     address, context = outline(function, args)
     if pool != 0 and parts > 1:
         call(load(pool + RUN), (pool, parts, address, context))
@@ -115,7 +117,7 @@ def share(pool, parts, function, args):
         raise RuntimeError("a part of a parallel kernel raised an exception")
 
 
-# ---- what Python calls --------------------------------------------------------------------------------------------------
+# ---- what Python calls ----------------------------------------------------------------------------------------------
 
 
 @kernel("intp(intp, intp)", dtypes="q")

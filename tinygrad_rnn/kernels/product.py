@@ -1,15 +1,14 @@
 """The compiled half of the matrix product: how C is cut into blocks, K into pieces, and B into panels.
 
-A block of C is a part that one thread does alone. Within it, K is cut into pieces of DEPTH; for each piece one panel of B
-after the other comes near the processor, and all rows of the block are multiplied with it, a tile at a time (tiles.py).
+A block of C is a part that one thread does alone. Within it, K is cut into pieces of DEPTH; for each piece one panel
+of B after the other comes near the processor, and all rows of the block are multiplied with it, a tile at a time
+(tiles.py).
 
-**The order of summation.** To an element of C are added, in this order, the sum over the first DEPTH values of k, the sum over the
-next DEPTH, and so on; each of these adds its products one by one with fused multiply-adds, beginning at 0. That depends on
-K alone. Everything below decides where and when a sum is formed, never the order of its terms.
+**The order of summation.** To an element of C are added, in this order, the sum over the first DEPTH values of k, the
+sum over the next DEPTH, and so on; each of these adds its products one by one with fused multiply-adds, beginning at 0.
+That depends on K alone. Everything below decides where and when a sum is formed, never the order of its terms.
 """
 from collections import namedtuple
-
-import numpy as np
 
 from .jit import helper, kernel, routine
 from .llvm import call, load, stack_room, vector_bytes
@@ -21,7 +20,8 @@ BLOCK_ROWS = 768  # of C: the block's rows of A stay in the cache from one panel
 GRAIN = 1 << 18  # multiply-adds of a part at least: some microseconds, many times what handing it out takes
 PACK_FROM = 192  # rows from which it pays to copy a panel of B that could be read where it stands
 
-# What a table holds: addresses of the kernels of tiles.py by their vectors and rows, of packing, of zeros, of `multiply`; and lanes.
+# What a table holds: addresses of the kernels of tiles.py by their vectors and rows, of packing, of zeros and of
+# `multiply`; and the lanes of a vector.
 PANELS, STRIPS, PACK_ROWS, PACK_COLUMNS, PACK_ANY, ZEROS, RUN, WIDTH = 0, 3, 5, 6, 7, 8, 9, 10
 
 # Sizes and strides count bytes. offsets: of a, b and c, for each product of a batch.
@@ -108,7 +108,8 @@ def multiply_part(part, parts, job):
 
 
 @routine("void(" + ", ".join(["intp"] * 19) + ")", dtypes="q")
-def multiply(pool, table, size, width, batch, offsets, m, n, k, a, a_row, a_k, b, b_k, b_column, packed, c, c_row, accumulate):
+def multiply(pool, table, size, width, batch, offsets, m, n, k, a, a_row, a_k, b, b_k, b_column, packed, c, c_row,
+             accumulate):
     """All products of a batch, on the threads of a pool."""
     row_blocks, column_blocks, parts = ceil_divide(m, BLOCK_ROWS), 1, 1
     if pool != 0:
@@ -118,26 +119,25 @@ def multiply(pool, table, size, width, batch, offsets, m, n, k, a, a_row, a_k, b
         column_blocks = min(panels, ceil_divide(parts, batch * row_blocks))
         row_blocks = max(row_blocks, min(ceil_divide(m, 16), ceil_divide(parts, batch * column_blocks)))
         parts = min(max(parts, row_blocks * column_blocks), batch * row_blocks * column_blocks)
-    job = Job(table, size, width, batch, m, n, k, a, a_row, a_k, b, b_k, b_column, packed != 0, c, c_row, accumulate != 0,
-              offsets, row_blocks, column_blocks)
+    job = Job(table, size, width, batch, m, n, k, a, a_row, a_k, b, b_k, b_column, packed != 0, c, c_row,
+              accumulate != 0, offsets, row_blocks, column_blocks)
     share(pool, parts, multiply_part, (job,))
 
 
 @kernel("void(intp, intp, intp, intp, const(T[:, :]), const(T[:, :]), intp, T[:, :], intp)")
 def multiply_matrices(table, pool, batch, offsets, a, b, packed, c, accumulate):
-    """C = A B, or C += A B, for a batch that lies at `offsets` from these; any strides, but the rows of C contiguous."""
-    call(entry(table, RUN), (pool, table, a.itemsize, entry(table, WIDTH), batch, offsets, a.shape[0], b.shape[1], a.shape[1],
-                             a.ctypes.data, a.strides[0], a.strides[1], b.ctypes.data, b.strides[0], b.strides[1], packed,
-                             c.ctypes.data, c.strides[0], accumulate))
+    """C = A B, or C += A B, for a batch at `offsets` from these; any strides, but the rows of C contiguous."""
+    call(entry(table, RUN), (pool, table, a.itemsize, entry(table, WIDTH), batch, offsets,
+                             a.shape[0], b.shape[1], a.shape[1], a.ctypes.data, a.strides[0], a.strides[1],
+                             b.ctypes.data, b.strides[0], b.strides[1], packed, c.ctypes.data, c.strides[0],
+                             accumulate))
 
 
 @kernel("void(intp, const(T[:, :]), T[:, ::1])")
 def pack_matrix(table, b, to):
     """B as panels one after the other, each with all its rows: those of PANEL vectors, then what is left."""
     (k, n), width = b.shape, entry(table, WIDTH)
-    nothing = np.int64(0)
-    job = Job(table, b.itemsize, width, 1, nothing, n, k, nothing, nothing, nothing, nothing, b.strides[0], b.strides[1], False,
-              nothing, nothing, False, nothing, nothing, nothing)
+    job = Job(table, b.itemsize, width, 1, 0, n, k, 0, 0, 0, 0, b.strides[0], b.strides[1], False, 0, 0, False, 0, 0, 0)
     for column in range(0, n, PANEL * width):
         columns = min(PANEL * width, n - column)
         pack_panel(job, k, columns, ceil_divide(columns, width), b.ctypes.data + column * b.strides[1],

@@ -1,10 +1,11 @@
 """The one thread pool of the library: `set_num_threads`, and `run` for work of Python's.
 
-Compiled kernels share out their work themselves, with `pool.share` and the address that `pool_address()` gives. Results must not depend on
-the number of threads, which each kernel sees to: a sum is never split, and a part writes what no other part does.
+Compiled kernels share out their work themselves, with `pool.share` and the address that `pool_address()` gives. Results
+must not depend on the number of threads, which each kernel sees to: a sum is never split, and a part writes what no
+other part does.
 
-One caller at a time has the pool; a second one, from another Python thread or from within a part, does its work alone. A fork leaves the
-child with a pool of its own, that starts when it is first used.
+One caller at a time has the pool; a second one, from another Python thread or from within a part, does its work alone.
+A fork leaves the child with a pool of its own, that starts when it is first used.
 """
 import atexit
 import ctypes
@@ -45,7 +46,7 @@ def _cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/s
         folder = root if controllers == "" else root / controllers
         if controllers and "cpu" not in controllers.split(","):
             continue
-        # The limits of all groups above count too. Inside a container the path may not exist below the root that is seen.
+        # The limits of all groups above count too. In a container the path may not exist below the root that it sees.
         inner = folder / path.lstrip("/")
         for group in [inner, *inner.parents]:
             if group.is_relative_to(folder):
@@ -216,7 +217,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-# ---- work of Python's -------------------------------------------------------------------------------------------------
+# ---- work of Python's -----------------------------------------------------------------------------------------------
 
 
 def run(function: Callable[..., Any], *args: Any, parts: int | None = None) -> None:
@@ -227,7 +228,7 @@ def run(function: Callable[..., Any], *args: Any, parts: int | None = None) -> N
     Parameters
     ----------
     function : callable, whose result is ignored
-    parts : as many as there are threads, if not given. With more of them, each thread takes the next when it has done one
+    parts : as many as there are threads, if not given. With more, each thread takes the next when it has done one
 
     Raises
     ------
@@ -241,7 +242,7 @@ def run(function: Callable[..., Any], *args: Any, parts: int | None = None) -> N
         for part in range(parts):
             function(part, parts, *args)
         return
-    compiled, failures = pool.compiled, []
+    compiled, failures = pool.compiled, list[BaseException]()
 
     def job(part: int) -> None:
         try:

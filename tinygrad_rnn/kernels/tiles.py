@@ -1,20 +1,30 @@
 """The innermost loops of the matrix product: tiles of C that stay in registers, and the packing of panels.
 
-A tile is some rows times some vectors of columns. For each k one row of B is loaded, each element of a column of A is broadcast, and
-every element of the tile gets one fused multiply-add: rows * vectors of them for rows + vectors loads, so that the
-multipliers, not the loads, set the pace. A processor starts two multiply-adds a cycle and each takes four, so at least eight must be independent.
+A tile is some rows times some vectors of columns. For each k one row of B is loaded, each element of a column of A is
+broadcast, and every element of the tile gets one fused multiply-add: rows * vectors of them for rows + vectors loads,
+so that the multipliers, not the loads, set the pace. A processor starts two multiply-adds a cycle and each takes four,
+so at least eight must be independent.
 
 A panel of B is PANEL vectors wide, the last one of a matrix perhaps less. All strides and addresses count bytes.
 """
+import functools
+from typing import Any
+
 from .jit import native
-from .llvm import Emit, Int, V, registers
+from .llvm import Emit, Int, V, has_fma, registers
 
 PANEL = 3  # vectors
 # The most rows of a tile by its vectors: accumulators, one row of B and one broadcast must fit the registers.
 ROWS = {1: 12, 2: 12, 3: 8} if registers() == 32 else {1: 6, 2: 6, 3: 4}
 
 
-def accumulate(e: Emit, rows: int, columns: list, a: Int, a_row: Int, a_k: Int, b: Int, b_k: Int, depth: Int) -> list[list[V]]:
+def multiply_add(x: V, y: V, z: V) -> V:
+    """x y + z, rounded once where the processor can do that."""
+    return x.fma(y, z) if has_fma() else x * y + z
+
+
+def accumulate(e: Emit, rows: int, columns: list[Any], a: Int, a_row: Int, a_k: Int, b: Int, b_k: Int,
+               depth: Int) -> list[list[V]]:
     """sum over k of A[r, k] * B[k, s], in order, from zero: [rows][vectors] accumulators.
 
     `columns`: where each vector stands in a row of B, as offsets in bytes.
@@ -34,13 +44,13 @@ def accumulate(e: Emit, rows: int, columns: list, a: Int, a_row: Int, a_k: Int, 
             for s, offset in enumerate(columns):
                 vector = e.load(b + offset)
                 for r in range(rows):
-                    result[r * len(columns) + s] = elements[r].fma(vector, result[r * len(columns) + s])
+                    result[r * len(columns) + s] = multiply_add(elements[r], vector, result[r * len(columns) + s])
         else:
             vectors = [e.load(b + offset) for offset in columns]
             for r in range(rows):
                 x = element(r)
                 for s, vector in enumerate(vectors):
-                    result[r * len(columns) + s] = x.fma(vector, result[r * len(columns) + s])
+                    result[r * len(columns) + s] = multiply_add(x, vector, result[r * len(columns) + s])
         return [b + b_k, *(p + a_k for p in pointers), *result]
 
     zeros = [e.const(0.0)] * (rows * len(columns))
@@ -58,7 +68,7 @@ def _panel(vectors: int):
 
         def tile(i: Int, left: Int, a: Int, start: Int, c: Int):
             rows = (left + (tiles - i - 1)) // (tiles - i)
-            e.switch(rows, {r: lambda r=r: case(r, a, start, c) for r in range(1, limit + 1)})
+            e.switch(rows, {r: functools.partial(case, r, a, start, c) for r in range(1, limit + 1)})
             return [left - rows, a + rows * a_row, start + rows * start_row, c + rows * c_row]
 
         def case(rows: int, a: Int, start: Int, c: Int) -> None:
@@ -73,7 +83,8 @@ def _panel(vectors: int):
                     for r in range(rows):
                         for s, offset in enumerate(offsets):
                             lanes = mask if s == vectors - 1 else None
-                            e.store(c + r * c_row + offset, e.load(start + r * start_row + offset, lanes) + sums[r][s], lanes)
+                            before = e.load(start + r * start_row + offset, lanes)
+                            e.store(c + r * c_row + offset, before + sums[r][s], lanes)
 
         e.loop(tiles, tile, m, a, start, c)
 
@@ -86,7 +97,7 @@ panels = [_panel(vectors) for vectors in range(1, PANEL + 1)]
 def _strip(rows: int, count: int):
     def kernel(e: Emit, a: Int, a_row: Int, a_k: Int, b: Int, b_k: Int, b_panel: Int, depth: Int,
                start: Int, start_row: Int, c: Int, c_row: Int) -> None:
-        """The same for very few rows and several full panels at once: enough independent sums to keep the multipliers busy."""
+        """The same for very few rows and several full panels at once, so that enough sums are independent."""
         offsets = [b_panel * p + s * e.bytes for p in range(count) for s in range(PANEL)]
         sums = accumulate(e, rows, offsets, a, a_row, a_k, b, b_k, depth)
         for r in range(rows):
@@ -101,7 +112,7 @@ STRIP = (4, 2)  # panels at once, for one row and for two
 strips = [_strip(rows, count) for rows, count in enumerate(STRIP, 1)]
 
 
-AHEAD = 24  # rows: those of a wide matrix stand on pages of their own, where the processor does not look ahead by itself
+AHEAD = 24  # rows: those of a wide matrix stand on pages of their own, where the processor does not look ahead
 
 
 @native
@@ -133,7 +144,7 @@ def pack_rows(e: Emit, depth: Int, columns: Int, vectors: Int, source: Int, sour
 
 @native
 def pack_columns(e: Emit, depth: Int, columns: Int, vectors: Int, source: Int, source_n: Int, to: Int) -> None:
-    """A panel from columns of contiguous elements, `source_n` apart: squares of width * width are transposed in registers."""
+    """A panel from columns of contiguous elements, `source_n` apart: squares are transposed in registers."""
     row = vectors * e.bytes
     nothing = e.scratch(1)
     e.store(nothing, e.const(0.0))
@@ -172,7 +183,8 @@ def pack_columns(e: Emit, depth: Int, columns: Int, vectors: Int, source: Int, s
 
 
 @native
-def pack_any(e: Emit, depth: Int, columns: Int, vectors: Int, source: Int, source_k: Int, source_n: Int, to: Int) -> None:
+def pack_any(e: Emit, depth: Int, columns: Int, vectors: Int, source: Int, source_k: Int, source_n: Int,
+             to: Int) -> None:
     """A panel from elements at any distances."""
 
     def row(k: Int, source: Int, to: Int):

@@ -1,7 +1,8 @@
 """NumPy ufuncs from functions of the vector language.
 
-A ufunc brings what an elementwise operation needs beside its arithmetic, all of it in C: broadcasting, strides, `out=`, allocation, overlap,
-dispatch in a quarter of a microsecond, and it runs without the GIL. We only supply the innermost loop.
+A ufunc brings what an elementwise operation needs beside its arithmetic, all of it in C: broadcasting, strides, `out=`,
+allocation, overlap, dispatch in a quarter of a microsecond, and it runs without the GIL. We only supply the innermost
+loop.
 """
 import ctypes
 import re
@@ -10,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy._core import umath
 
 from .jit import Compiled, native
 from .llvm import Emit, Int, V
 
-# What NumPy's C interface documents: PyUFunc_FromFuncAndData is entry 1 of its ufunc table, PyUFunc_FromFuncAndDataAndSignature entry 31.
+# Entries of the table that is the ufunc part of NumPy's C interface: PyUFunc_FromFuncAndData, and the same ...AndSignature.
 _FROM_FUNC_AND_DATA, _WITH_SIGNATURE = 1, 31
 _NO_IDENTITY = -1
 _alive: list[Any] = []  # NumPy keeps pointers to these
@@ -28,17 +30,19 @@ def ufunc(function: Callable[..., V], inputs: int, name: str | None = None, dtyp
     """
     name = name or function.__name__.strip("_")
     loop = native(_loop(function, inputs), f"ufunc_{name}", dtypes)
-    return Compiled(name, lambda dtype: _make([loop[dtype]], [dtype] * (inputs + 1), inputs, name, function.__doc__ or ""), dtypes)
+    doc = function.__doc__ or ""
+    return Compiled(name, lambda dtype: _make([loop[dtype]], [dtype] * (inputs + 1), inputs, name, doc), dtypes)
 
 
 def joint_ufunc(function: Callable[..., V], inputs: int, name: str | None = None) -> np.ufunc:
-    """The same as one NumPy ufunc for float32 and float64, compiled at once: half the time of a call, `tanh(x, out=y)`."""
+    """The same as one NumPy ufunc for float32 and float64, compiled at once: half the time of a call."""
     name = name or function.__name__.strip("_")
     loop = native(_loop(function, inputs), f"ufunc_{name}")
-    return _make([loop[d] for d in loop.dtypes], [d for d in loop.dtypes for _ in range(inputs + 1)], inputs, name, function.__doc__ or "")
+    dtypes = [d for d in loop.dtypes for _ in range(inputs + 1)]
+    return _make([loop[d] for d in loop.dtypes], dtypes, inputs, name, function.__doc__ or "")
 
 
-def _loop(function: Callable[..., V], inputs: int) -> Callable:
+def _loop(function: Callable[..., V], inputs: int) -> Callable[..., None]:
     """The loop that NumPy calls: addresses of operands, of the length, and of the strides."""
 
     def loop(e: Emit, operands: Int, length: Int, strides: Int, data: Int) -> None:
@@ -80,7 +84,8 @@ def _loop(function: Callable[..., V], inputs: int) -> Callable:
     return loop
 
 
-def gufunc(kernel: Callable[..., None], signature: str, kinds: Sequence[str] = ("ff", "dd"), name: str | None = None) -> np.ufunc:
+def gufunc(kernel: Callable[..., None], signature: str, kinds: Sequence[str] = ("ff", "dd"),
+           name: str | None = None) -> np.ufunc:
     """A function of whole rows as a generalised ufunc, compiled for all its kinds at once.
 
     Parameters
@@ -92,7 +97,8 @@ def gufunc(kernel: Callable[..., None], signature: str, kinds: Sequence[str] = (
     kinds : the dtype characters of all operands; the first one is the emitter's
     """
     name = name or kernel.__name__.strip("_")
-    sides = [[tuple(filter(None, core.split(","))) for core in re.findall(r"\(([^)]*)\)", side)] for side in signature.split("->")]
+    sides = [[tuple(filter(None, core.split(","))) for core in re.findall(r"\(([^)]*)\)", side)]
+             for side in signature.split("->")]
     cores = [core for side in sides for core in side]
     sizes = list(dict.fromkeys(size for core in cores for size in core))
 
@@ -111,7 +117,8 @@ def gufunc(kernel: Callable[..., None], signature: str, kinds: Sequence[str] = (
         e.restore_flags(flags)
 
     loops = [native(loop, f"gufunc_{name}_{kind}", kind[0])[kind[0]] for kind in kinds]
-    return _make(loops, [np.dtype(c) for kind in kinds for c in kind], len(sides[0]), name, kernel.__doc__ or "", signature)
+    dtypes = [np.dtype(c) for kind in kinds for c in kind]
+    return _make(loops, dtypes, len(sides[0]), name, kernel.__doc__ or "", signature)
 
 
 @dataclass(frozen=True)
@@ -126,7 +133,7 @@ def _make(loops: list[int], dtypes: list[np.dtype], inputs: int, name: str, doc:
     """dtypes: those of all operands, for one loop after the other."""
     get_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
         ("PyCapsule_GetPointer", ctypes.pythonapi))
-    table = ctypes.cast(get_pointer(np._core.umath._UFUNC_API, None), ctypes.POINTER(ctypes.c_void_p))
+    table = ctypes.cast(get_pointer(umath._UFUNC_API, None), ctypes.POINTER(ctypes.c_void_p))
     parameters = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_int,
                   ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int]
     functions, data = (ctypes.c_void_p * len(loops))(*loops), (ctypes.c_void_p * len(loops))()
