@@ -133,8 +133,7 @@ class Compiled:
                  '"""', ""]
         for way, units in (("forward", plan.units), ("backward", plan.backward_units)):
             for k, u in enumerate(units):
-                stored = ", ".join(_spelled(p) for _, p in (*u.writes, *u.adds, *u.totals))
-                lines += ["", f"# {way}, stage {u.stage}: gives {stored}",
+                lines += ["", f"# {way}, stage {u.stage}: gives {', '.join(str(p) for _, p in u.results())}",
                           unit_text(u, f"{way}_{k}", plan, CALLS, equations if way == "forward" else {})]
         return "\n".join(lines)
 
@@ -150,12 +149,9 @@ class Compiled:
 
     @cached_property
     def _passes(self) -> dict[str, Any]:
-        import hashlib
-
         from .native import Pass
-        name = "cell_" + hashlib.sha256((self.source + repr(self.sizes.widths)).encode()).hexdigest()[:16]
         plan = self.schedule
-        return {way: Pass(f"{name}_{way}", self.layout, self.dtype, units, self.functions[way], multiplies, way == "backward")
+        return {way: Pass(self.layout, self.dtype, units, self.functions[way], multiplies, way == "backward")
                 for way, units, multiplies in (("forward", plan.units, plan.multiplies),
                                                ("backward", plan.backward_units, plan.backward_multiplies))}
 
@@ -175,7 +171,7 @@ class Compiled:
         -------
         output (T, B, width), state after each row's last step, and the tape for `backward`
         """
-        cell, layout, plan = self.cell, self.layout, self.schedule
+        cell, layout = self.cell, self.layout
         steps, batch = x.shape[:2]
         order = Order(steps, batch, lengths, reverse)
         memory = Memory(layout, steps, batch, self.dtype)
@@ -193,7 +189,6 @@ class Compiled:
         tape = Tape(memory, order, parameters)
         last = tuple(self._final(tape, s.row, s.lag) for s in cell.carried)
         y = order.restored(arrays.pop("y"))
-        _ = plan
         return y, last, tape
 
     def _final(self, tape: Tape, row: str, lag: int) -> np.ndarray:
@@ -250,7 +245,7 @@ class Compiled:
         -------
         {"inputs": {name: gradient}, "state": {(row, lag): gradient}, "parameters": {name: gradient}}
         """
-        cell, layout, plan, order = self.cell, self.layout, self.schedule, tape.order
+        cell, layout, order = self.cell, self.layout, tape.order
         memory = Memory(layout, order.steps, order.batch, self.dtype)
         arrays = memory.arrays = dict(tape.memory.arrays)
         ragged = order.rows is not None
@@ -269,7 +264,6 @@ class Compiled:
         self._run("backward", memory, order, tape.parameters)
         inputs = {name: order.restored(arrays[f"d_input {name}"][..., :arrays[f"input {name}"].shape[-1]])
                   for name in cell.inputs if self._reaches(name)}
-        _ = plan
         return {"inputs": inputs, "state": self._state_gradients(arrays, order), "parameters": self._parameter_gradients(memory)}
 
     def _reaches(self, name: str) -> bool:
@@ -312,11 +306,10 @@ class Compiled:
             d = adjoint[:, first:first + padded * len(m.slots)]
             if timed:
                 source = arrays[name][index:index + steps, :, column:column + m.depth]
-                source = source.reshape(steps * batch, m.depth) if not source.flags.c_contiguous and name != "record" \
-                    else _flat(source)
+                source = _flat(source)
             else:
                 source = arrays[name][:, :m.depth]
-                d = kernels.sum(d.reshape(steps, batch, -1), axis=0)
+                d = _column_sums(arrays["adjoint"].reshape(steps, -1)).reshape(batch, -1)[:, first:first + d.shape[1]]
             product = kernels.matmul(d.T, source)
             for k, parameter in enumerate(m.parameters):
                 found[parameter] = product[k * padded:k * padded + m.width]
@@ -326,12 +319,12 @@ class Compiled:
                 slot = plan.bias_of[parameter]
                 if slot not in sums:
                     column = layout.adjoint[f"z{slot}"]
-                    sums[slot] = kernels.sum(adjoint[:, column:column + plan.slot_width(slot)], axis=0)
+                    sums[slot] = _column_sums(adjoint[:, column:column + plan.slot_width(slot)])
                 found[parameter] = sums[slot].copy()
             elif parameter in plan.gathered:
                 column = layout.carry[plan.gathered[parameter]]
                 width = plan.carry[plan.gathered[parameter]]
-                found[parameter] = kernels.sum(arrays["carry"][:, column:column + width], axis=0)
+                found[parameter] = _column_sums(arrays["carry"][:, column:column + width])
         return found
 
 
@@ -346,13 +339,16 @@ def _rows(x: np.ndarray) -> np.ndarray:
 
 
 def _flat(x: np.ndarray) -> np.ndarray:
-    """(T, B, n) as (T B, n) without copying, where steps follow on each other."""
+    """(T, B, n) as (T B, n), without copying where steps follow on each other."""
     steps, batch, n = x.shape
-    return np.lib.stride_tricks.as_strided(x, (steps * batch, n), (x.strides[1], x.strides[2]))
+    if x.strides[0] != batch * x.strides[1]:
+        return x.reshape(steps * batch, n)
+    return np.lib.stride_tricks.as_strided(x, (steps * batch, n), x.strides[1:])
 
 
-def _spelled(place: Any) -> str:
-    return f"{place.group} {place.name}".strip()
+def _column_sums(x: np.ndarray) -> np.ndarray:
+    """Sums over the rows, as a product with a row of ones: its order of summation is fixed, and it is fast."""
+    return kernels.matmul(np.ones((1, len(x)), x.dtype), x)[0]
 
 
 def _native_calls() -> dict[str, Any]:

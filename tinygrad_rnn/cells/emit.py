@@ -75,7 +75,7 @@ def unit_text(unit: Unit, name: str, schedule: Schedule, calls: set[str], equati
         namer(symbol)
     printer = Python(namer.names)
     loaded = {symbol for symbol, _ in unit.reads}
-    results = [symbol for symbol, _ in (*unit.writes, *unit.adds, *unit.totals)]
+    results = [symbol for symbol, _ in unit.results()]
     inner = _between(results, loaded)
     uses = Counter(a for n in inner for a in n.args)
     lines = []

@@ -7,6 +7,7 @@ addresses are put in.
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,19 @@ WORD = np.dtype(np.int64)
 def lanes(dtype: Any) -> int:
     """Elements of a vector."""
     return llvm.vector_bytes() // np.dtype(dtype).itemsize
+
+
+_codes: dict[str, Any] = {}
+
+
+def machine_code(function: Callable[..., Any], reads: Sequence[units.Operand], writes: Sequence[units.Operand]) -> Any:
+    """dtype -> address of a unit. Its name hashes what it does, so no cell, size or constant compiles it again."""
+    code = function.__code__
+    what = repr((code.co_code, code.co_consts, code.co_names, code.co_argcount, reads, writes))
+    name = "unit_" + hashlib.sha256(what.encode()).hexdigest()[:24]
+    if name not in _codes:
+        _codes[name] = units.unit(function, reads, writes, name)
+    return _codes[name]
 
 
 class Table:
@@ -58,13 +72,13 @@ class Table:
 class Pass:
     """One direction of a cell: its units as machine code, its products, and their tables by shape."""
 
-    def __init__(self, name: str, layout: Layout, dtype: Any, units_: Sequence[Unit],
+    def __init__(self, layout: Layout, dtype: Any, units_: Sequence[Unit],
                  functions: Mapping[int, Callable[..., Any]], multiplies: Sequence[Multiply], backward: bool) -> None:
         self.layout, self.dtype, self.backward = layout, np.dtype(dtype), backward
         self.units, self.multiplies = units_, multiplies
         self.size, self.lanes = self.dtype.itemsize, layout.lanes
         self.vector = self.size * self.lanes
-        self.entries = {k: self._compiled(f"{name}_{k}", unit, functions[k]) for k, unit in enumerate(units_)}
+        self.entries = {k: self._compiled(unit, functions[k]) for k, unit in enumerate(units_)}
         self.panels_at, self.panels_size = self._panels()
         self._tables: dict[Any, tuple[Table, dict[str, int]]] = {}
 
@@ -78,21 +92,17 @@ class Pass:
         masked = place.group in ("y", "input")
         return units.Operand(groups.setdefault(key, len(groups)), kind, masked)
 
-    def _compiled(self, name: str, unit: Unit, function: Callable[..., Any]) -> Any:
-        variants = {}
+    def _compiled(self, unit: Unit, function: Callable[..., Any]) -> Callable[[frozenset[str]], tuple[int, list[str]]]:
+        """Gives, for the inputs whose gradients gather over the steps, the address of a unit's code, and its groups."""
 
         def entry(gathering: frozenset[str]) -> tuple[int, list[str]]:
-            """Address and groups; gradients of inputs in `gathering` are added up over the steps."""
-            if gathering not in variants:
-                groups: dict[str, int] = {}
-                reads = [self._operand(p, groups, "mean" if s.op == "mean" else "row") for s, p in unit.reads]
-                writes = [self._operand(p, groups, "add" if p.group == "d_input" and p.name in gathering else "row")
-                          for _, p in unit.writes]
-                writes += [self._operand(p, groups, "add") for _, p in unit.adds]
-                writes += [self._operand(p, groups, "total") for _, p in unit.totals]
-                full = name + "".join(f"_{g}" for g in sorted(gathering))
-                variants[gathering] = units.unit(function, reads, writes, full)[self.dtype], list(groups)
-            return variants[gathering]
+            groups: dict[str, int] = {}
+            reads = [self._operand(p, groups, "mean" if s.op == "mean" else "row") for s, p in unit.reads]
+            writes = [self._operand(p, groups, "add" if p.group == "d_input" and p.name in gathering else "row")
+                      for _, p in unit.writes]
+            writes += [self._operand(p, groups, "add") for _, p in unit.adds]
+            writes += [self._operand(p, groups, "total") for _, p in unit.totals]
+            return machine_code(function, tuple(reads), tuple(writes))[self.dtype], list(groups)
 
         return entry
 
@@ -149,7 +159,7 @@ class Pass:
             step, row = self._strides(memory, name)
             table.address(name, first.get(name, memory.layout.lag if name.startswith("history") else 0) * step)
             table.word(step, row)
-        for _, place in (*unit.reads, *unit.writes, *unit.adds, *unit.totals):
+        for _, place in (*unit.reads, *unit.results()):
             if place.group == "constant" and place.name in self.layout.scalars:
                 table.word(self.layout.scalars[place.name] * self.size)
                 continue
@@ -221,8 +231,7 @@ class Pass:
             stages[at:at] = [(None, [k]) for k in here]
         table, at = Table(), {}
         entries = {id(u): self.entries[k](gathering) for k, u in enumerate(self.units)}
-        sizes = {id(u): 1 + 3 * len(entries[id(u)][1]) + len(u.reads) + len(u.writes) + len(u.adds) + len(u.totals)
-                 for u in self.units}
+        sizes = {id(u): 1 + 3 * len(entries[id(u)][1]) + len(u.reads) + len(u.results()) for u in self.units}
         unit_at, position = {}, len(stages) * sequence.STAGE // 8
         for u in self.units:
             unit_at[id(u)] = position

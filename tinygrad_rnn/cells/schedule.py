@@ -41,6 +41,9 @@ class Place:
     name: str
     lag: int = 0
 
+    def __str__(self) -> str:
+        return f"{self.group} {self.name}".strip()
+
 
 @dataclass
 class Unit:
@@ -53,9 +56,13 @@ class Unit:
     adds: list[tuple[Symbol, Place]] = field(default_factory=list)      # added to what stands there
     totals: list[tuple[Symbol, Place]] = field(default_factory=list)    # summed over the units of the row
 
+    def results(self) -> list[tuple[Symbol, Place]]:
+        """What it computes and where that goes, in order."""
+        return [*self.writes, *self.adds, *self.totals]
+
     def values(self) -> list[Symbol]:
         """What it computes, each once."""
-        return list(dict.fromkeys(n for n, _ in (*self.writes, *self.adds, *self.totals)))
+        return list(dict.fromkeys(n for n, _ in self.results()))
 
 
 @dataclass(frozen=True)
