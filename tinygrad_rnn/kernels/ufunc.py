@@ -16,7 +16,7 @@ from numpy._core import umath
 from .jit import Compiled, native
 from .llvm import Emit, Int, V
 
-# Entries of the table that is the ufunc part of NumPy's C interface: PyUFunc_FromFuncAndData, and the same ...AndSignature.
+# Entries of the ufunc table in NumPy's C interface: PyUFunc_FromFuncAndData, and the same with ...AndSignature.
 _FROM_FUNC_AND_DATA, _WITH_SIGNATURE = 1, 31
 _NO_IDENTITY = -1
 _alive: list[Any] = []  # NumPy keeps pointers to these
