@@ -19,7 +19,7 @@ def _array_function(ufunc: np.ufunc) -> Callable[..., np.ndarray]:
     def apply(a: Any, b: Any, out: np.ndarray | None = None) -> np.ndarray:
         # Two small ones may still have a large result, but then each row of it is constant, and NumPy fast.
         if (type(a) is not np.ndarray or a.size < LARGE) and (type(b) is not np.ndarray or b.size < LARGE):
-            return ufunc(a, b, out)
+            return ufunc(a, b, out=out)
         return split_ufunc(ufunc, (a, b), out)
 
     apply.__name__ = apply.__qualname__ = ufunc.__name__
