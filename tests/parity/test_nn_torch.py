@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from tinygrad_rnn import nn, tensor
+from tinygrad_rnn import interop, nn, tensor
 from tinygrad_rnn.nn import functional, init
 
 torch = pytest.importorskip("torch")
@@ -109,7 +109,12 @@ def test_in_float32_at_a_real_size(rng) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_our_state_loads_into_theirs(kind, rng) -> None:
     ours, theirs = getattr(nn, kind)(3, 4, 2, bidirectional=True), getattr(torch.nn, kind)(3, 4, 2, bidirectional=True)
-    theirs.load_state_dict({name: torch.from_numpy(value) for name, value in ours.state_dict().items()})
+    state = interop.torch.state_dict(ours)
+    theirs.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
+    again = getattr(nn, kind)(3, 4, 2, bidirectional=True)
+    interop.torch.load(again, theirs.state_dict())
+    for name, value in again.state_dict().items():
+        np.testing.assert_array_equal(value, state[name])
     x = rng.normal(size=(5, 2, 3)).astype(np.float32)
     close(ours(x)[0], theirs(torch.tensor(x))[0], rtol=1e-5, atol=1e-6)
 
