@@ -31,16 +31,16 @@ def _array_function(function: Callable[..., Any]) -> Callable[..., Any]:
         nonlocal ufunc
         if ufunc is None:
             ufunc = joint_ufunc(function, len(inputs))
-        inputs = tuple(x if type(x) in (int, float) else as_float(x, name) for x in inputs)
+        inputs = tuple(x if i and type(x) in (int, float) else as_float(x, name) for i, x in enumerate(inputs))
         return split_ufunc(ufunc, inputs, out) if large(inputs[0]) else ufunc(*inputs, out)
 
     def of_one(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        if ufunc is not None and x.size < LARGE and ((dtype := x.dtype) is FLOAT32 or dtype is FLOAT64):
+        if ufunc and type(x) is np.ndarray and x.size < LARGE and ((kind := x.dtype) is FLOAT32 or kind is FLOAT64):
             return ufunc(x, out)
         return general((x,), out)
 
     def of_two(x: np.ndarray, second: Any, out: np.ndarray | None = None) -> np.ndarray:
-        if ufunc is not None and x.size < LARGE and ((dtype := x.dtype) is FLOAT32 or dtype is FLOAT64):
+        if ufunc and type(x) is np.ndarray and x.size < LARGE and ((kind := x.dtype) is FLOAT32 or kind is FLOAT64):
             return ufunc(x, second, out)
         return general((x, second), out)
 

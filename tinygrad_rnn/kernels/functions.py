@@ -292,8 +292,8 @@ def elu_backward(g: V, x: V, y: V, alpha: V) -> V:
 
 def silu_backward(g: V, x: V) -> V:
     """g s (1 + x (1 - s)), s = sigmoid(x)."""
-    s = sigmoid(x)
-    return g * (s * (1 + x.clip(1.1 * format_of(x).exp_range[0], float("inf")) * (1 - s)))
+    s, far = sigmoid(x), -1.1 * format_of(x).exp_range[0]
+    return g * (s * (1 + x.clip(-far, far) * (1 - s)))
 
 
 def softplus_backward(g: V, x: V) -> V:
