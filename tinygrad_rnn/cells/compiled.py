@@ -1,4 +1,5 @@
-"""A cell compiled for its sizes: forward over a whole sequence and back-propagation through time, from its equations alone.
+"""A cell compiled for its sizes: forward over a whole sequence and back-propagation through time, from its equations
+alone.
 
     compiled = Compiled(cell, input_size=64, hidden_size=128, dtype=np.float32)
     y, last, tape = compiled.forward(x, state, parameters)
@@ -123,7 +124,8 @@ class Compiled:
         from .native import lanes
         return lanes(self.dtype)
 
-    # ---- generated text -------------------------------------------------------------------------------------------------
+    # ---- generated text
+    # -------------------------------------------------------------------------------------------------
     @cached_property
     def source(self) -> str:
         """The generated module: the equations, then every unit as a function, forward and backward."""
@@ -155,7 +157,8 @@ class Compiled:
                 for way, units, multiplies in (("forward", plan.units, plan.multiplies),
                                                ("backward", plan.backward_units, plan.backward_multiplies))}
 
-    # ---- forward --------------------------------------------------------------------------------------------------------
+    # ---- forward
+    # --------------------------------------------------------------------------------------------------------
     def forward(self, x: np.ndarray, state: Sequence[np.ndarray], parameters: Mapping[str, np.ndarray],
                 inputs: Mapping[str, np.ndarray] | None = None, lengths: np.ndarray | None = None,
                 reverse: bool = False) -> tuple[np.ndarray, tuple[np.ndarray, ...], Tape]:
@@ -232,7 +235,8 @@ class Compiled:
         compiled.run(memory, order.active, order.bounds(kernels.get_num_threads()), order.rows is not None, key)
         memory.arrays = arrays
 
-    # ---- backward -------------------------------------------------------------------------------------------------------
+    # ---- backward
+    # -------------------------------------------------------------------------------------------------------
     def backward(self, tape: Tape, d_y: np.ndarray, d_last: Sequence[np.ndarray | None]) -> dict[str, dict[str, Any]]:
         """Back-propagation through time.
 

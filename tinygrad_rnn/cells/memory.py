@@ -5,7 +5,8 @@
     carry    (B, columns)           gradients of the states on their way back, sums for learned vectors
     history  (T + L, B, width)      the same for a state that is read from further back than one step
 
-L is the longest lag. Columns are padded to whole vectors, rows by one more so that they do not fall on the same cache sets.
+L is the longest lag. Columns are padded to whole vectors, rows by one more so that they do not fall on the same cache
+sets.
 """
 
 from __future__ import annotations

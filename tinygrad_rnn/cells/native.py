@@ -1,7 +1,8 @@
-"""A schedule run by compiled code: units traced into vector code, and the table of integers that `kernels/sequence.py` reads.
+"""A schedule run by compiled code: units traced into vector code, and the table of integers that `kernels/sequence.py`
+reads.
 
-A table depends on the sizes alone, except for the addresses in it. So it is made once for a shape, and for each run only the
-addresses are put in.
+A table depends on the sizes alone, except for the addresses in it. So it is made once for a shape, and for each run
+only the addresses are put in.
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ class Pass:
         self.panels_at, self.panels_size = self._panels()
         self._tables: dict[Any, tuple[Table, dict[str, int]]] = {}
 
-    # ---- units ----------------------------------------------------------------------------------------------------------
+    # ---- units
+    # ----------------------------------------------------------------------------------------------------------
     def _operand(self, place: Place, groups: dict[str, int], kind: str) -> units.Operand:
         key = {"constant": "scalars" if place.name in self.layout.scalars else "vectors",
                "vector": "vectors"}.get(place.group, f"{place.group} {place.name}" if place.group in
@@ -106,7 +108,8 @@ class Pass:
 
         return entry
 
-    # ---- weights --------------------------------------------------------------------------------------------------------
+    # ---- weights
+    # --------------------------------------------------------------------------------------------------------
     def _panels(self) -> tuple[list[int], int]:
         """Where each product's panels begin, in bytes, and how many bytes all of them are."""
         at, places = 0, []
@@ -137,10 +140,12 @@ class Pass:
         table = self._weights.filled(arrays)
         count = len(table) * 8 // sequence.WEIGHTS
         if count:
-            sequence.pack_weights[WORD](tiles.pack_columns[self.dtype], tiles.pack_rows[self.dtype], self.size, self.lanes,
+            sequence.pack_weights[WORD](tiles.pack_columns[self.dtype], tiles.pack_rows[self.dtype], self.size,
+            self.lanes,
                                         int(not self.backward), table.ctypes.data, count)
 
-    # ---- the table ------------------------------------------------------------------------------------------------------
+    # ---- the table
+    # ------------------------------------------------------------------------------------------------------
     def _strides(self, memory: Memory, name: str) -> tuple[int, int]:
         """Bytes of a step and of a row."""
         array = memory.arrays[name]
@@ -226,7 +231,8 @@ class Pass:
                     stages += [(None, [k]) for k in here]
                     here = []
                 stages.append((unit, feeding))
-            # Products whose slots only a later stage reads, or, at the end of the backward pass, that lead to the states.
+            # Products whose slots only a later stage reads, or, at the end of the backward pass, that lead to the
+            # states.
             at = len(stages) - sum(u is not None and u.stage == stage for u, _ in stages) if not self.backward else len(stages)
             stages[at:at] = [(None, [k]) for k in here]
         table, at = Table(), {}

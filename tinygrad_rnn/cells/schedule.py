@@ -7,8 +7,9 @@ time. A stage ends where something needs whole rows: a product with a matrix, or
     forward:   products of a stage, then its unit: one stage for an LSTM, two for a GRU that resets before the product
     backward:  the same of the adjoint graph; then the products that lead to the states of the step before
 
-Kept are states, the arguments of products, and what a function like tanh or exp gave; arithmetic is computed again. A kept
-value takes the place of the pre-activation that it was computed from, so an LSTM keeps five numbers a unit beside h and c.
+Kept are states, the arguments of products, and what a function like tanh or exp gave; arithmetic is computed again. A
+kept value takes the place of the pre-activation that it was computed from, so an LSTM keeps five numbers a unit beside
+h and c.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ OUTPUT = "output"           # the cotangent that comes from outside
 class Place:
     """Where a value stands: a column of a group of memory, so many steps before the current one.
 
-    group : "record" (kept: a row of the batch at a step), "adjoint" (the same for gradients of products), "carry" (a row
-        of the batch, not of a step), "history" (gradients of states that are read from further back), "y" (output or its
-        gradient), "vector", "constant", "input", "d_input"
+    group : "record" (kept: a row of the batch at a step), "adjoint" (the same for gradients of products), "carry" (a
+    row
+        of the batch, not of a step), "history" (gradients of states that are read from further back), "y" (output or
+        its gradient), "vector", "constant", "input", "d_input"
     name : of the column within its group
     lag : steps back
     """
@@ -67,8 +69,8 @@ class Unit:
 
 @dataclass(frozen=True)
 class Multiply:
-    """One product for several slots. Forward: the slots (+)= source times their matrices; backward: source (+)= the slots'
-    gradients times the matrices, where `source` says where the result goes."""
+    """One product for several slots. Forward: the slots (+)= source times their matrices; backward: source (+)= the
+    slots' gradients times the matrices, where `source` says where the result goes."""
 
     stage: int                          # -1: outside the loop over time
     source: Place
@@ -188,7 +190,8 @@ class Planner:
         self._plan_units()
         self._plan_multiplies()
 
-    # ---- the adjoint graph ----------------------------------------------------------------------------------------------
+    # ---- the adjoint graph
+    # ----------------------------------------------------------------------------------------------
     def _reverse(self) -> None:
         """What backward computes elementwise: gradients of slots, then of states, vectors and raw inputs."""
         plan = self.plan
@@ -212,7 +215,8 @@ class Planner:
                 self.width[n] = self.width[self.pulled[n]] if n in self.pulled else known[0] if known else None
         self.back_level = levels(self.back_nodes, self.forward)
 
-    # ---- what is kept ---------------------------------------------------------------------------------------------------
+    # ---- what is kept
+    # ---------------------------------------------------------------------------------------------------
     def _roots(self, stage: int) -> list[Symbol]:
         """What the forward pass must have computed at a stage, by its unit."""
         means = [n.args[0] for n in self.nodes if n.op == "mean"]
@@ -257,7 +261,8 @@ class Planner:
                 return
             self.stored.update(dict.fromkeys(forgotten))
 
-    # ---- where it stands --------------------------------------------------------------------------------------------------
+    # ---- where it stands
+    # --------------------------------------------------------------------------------------------------
     def _lay_out(self) -> None:
         """Give every stored value a column; a kept one the slot of a product that nobody reads any more."""
         plan = self.plan
@@ -335,7 +340,8 @@ class Planner:
         """The gradient of a state: a row of the batch hands it on from step to step, or, read further back, a history does."""
         return Place("carry", f"d_{row}") if self.plan.lags[row] == 1 else Place("history", row, lag)
 
-    # ---- units ------------------------------------------------------------------------------------------------------------
+    # ---- units
+    # ------------------------------------------------------------------------------------------------------------
     def _plan_units(self) -> None:
         plan, rows_of = self.plan, {}
         for row in plan.lags:
@@ -402,7 +408,8 @@ class Planner:
         for u in plan.backward_units:
             u.reads = [(n, self._where(n)) for n in self._needs(u.values(), None)[0]]
 
-    # ---- products -----------------------------------------------------------------------------------------------------------
+    # ---- products
+    # -----------------------------------------------------------------------------------------------------------
     def _plan_multiplies(self) -> None:
         plan, begun = self.plan, set()
         sources: dict[Symbol, list[tuple[int, str]]] = {}

@@ -1,15 +1,16 @@
-"""A recurrence over a whole sequence, in compiled code: for each step the stages of a cell, for each stage the products that
-feed it and then its elementwise unit (units.py), a block of units at a time.
+"""A recurrence over a whole sequence, in compiled code: for each step the stages of a cell, for each stage the
+products that feed it and then its elementwise unit (units.py), a block of units at a time.
 
-What a cell does is a table of integers, so this loop is compiled once for all cells. The batch is split over the threads, which
-do not meet before the sequence ends; a row's numbers never depend on the other rows.
+What a cell does is a table of integers, so this loop is compiled once for all cells. The batch is split over the
+threads, which do not meet before the sequence ends; a row's numbers never depend on the other rows.
 
     STAGE    unit, table, blocks, lanes, width, first product, end of products, vectors a block
     PRODUCT  tile, last tile, A: base, step, row, segments, segment, depth; panels of B: base, block, vector, k, last k;
              start (0: accumulate), C: base, step, row, slot, block; blocks
     WEIGHTS  source, rows, columns, row; panels: base, block, how many k stand before
 
-All bases are addresses, all distances bytes. `C[row, slot s] (+)= sum over segments and k of A[row, segment, k] B[segment, k, s]`.
+All bases are addresses, all distances bytes. `C[row, slot s] (+)= sum over segments and k of A[row, segment, k]
+B[segment, k, s]`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ PRODUCT = 20 * 8
  LAST_K, START, C, C_STEP, C_ROW, SLOT, C_BLOCK, COUNT) = range(0, PRODUCT, 8)
 
 
-# ---- tiles --------------------------------------------------------------------------------------------------------------
+# ---- tiles
+# --------------------------------------------------------------------------------------------------------------
 def _tile(vectors: int):
     def kernel(e: Emit, m: Int, a: Int, a_row: Int, segments: Int, segment: Int, depth: Int, b: Int, b_vector: Int,
                b_k: Int, start: Int, start_row: Int, c: Int, c_row: Int, slot: Int) -> None:
@@ -97,7 +99,8 @@ def _multiply(e: Emit, rows: int, vectors: int, a: Int, a_row: Int, b: Int, b_ve
 tiles = {vectors: _tile(vectors) for vectors in range(1, SLOTS + 1)}
 
 
-# ---- the loop over time -------------------------------------------------------------------------------------------------
+# ---- the loop over time
+# -------------------------------------------------------------------------------------------------
 Job = namedtuple("Job", "size steps batch backward bounds active stages n_stages products outside n_outside flat")
 
 
@@ -184,7 +187,8 @@ def run(pool, parts, size, steps, batch, backward, bounds, active, stages, n_sta
     share(pool, parts, band, (job,))
 
 
-# ---- weights as the tiles read them -------------------------------------------------------------------------------------
+# ---- weights as the tiles read them
+# -------------------------------------------------------------------------------------
 WEIGHTS = 7 * 8
 SOURCE, SOURCE_ROWS, SOURCE_COLUMNS, SOURCE_ROW, TO, TO_BLOCK, BEFORE = range(0, WEIGHTS, 8)
 
