@@ -98,7 +98,7 @@ def _pull_readable(g: Any, values: Any, needed: Any, cell: Cell, names: Any, len
     return tuple(next(found) if n else None for n in needed)
 
 
-SEQUENCE = Primitive(_forward, None, _pull, None, (), "structural", (), None, True, name="sequence")
+SEQUENCE = Primitive(_forward, pull=_pull, kind="structural", name="sequence")
 
 
 def readable(cell: Cell, x: Any, state: Sequence[Any], parameters: Mapping[str, Any], inputs: Mapping[str, Any],
