@@ -157,7 +157,7 @@ def test_circular_functions_reduce_any_number_of_radians(name, dtype):
     assert getattr(elementwise, name)(x[5]) == getattr(elementwise, name)(x)[5]
 
 
-# ---- one function of the input's value ---------------------------------------------------------------------------------
+# ---- one function of the input's value -----------------------------------------------------------------------------
 
 ALL = [*TRUTH, "relu"]
 TWO = ["tanh_backward", "sigmoid_backward", "relu_backward", "silu_backward", "softplus_backward", "gelu_backward",
@@ -253,7 +253,7 @@ def test_results_do_not_depend_on_threads(name, dtype, rng, threads):
     assert all(same_bits(r, results[0]) for r in results)
 
 
-# ---- what else is promised -----------------------------------------------------------------------------------------------
+# ---- what else is promised -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.int32, np.int64, np.uint8])

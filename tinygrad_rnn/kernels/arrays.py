@@ -37,7 +37,7 @@ def large(x: Any) -> bool:
 
 def split_ufunc(ufunc: np.ufunc, inputs: tuple[Any, ...], out: np.ndarray | None = None) -> np.ndarray:
     """ufunc(*inputs, out=out), by all threads. Python's numbers are weak, as they are for NumPy."""
-    inputs = tuple(x if isinstance(x, (bool, int, float)) else np.asarray(x) for x in inputs)
+    inputs = tuple(x if type(x) in (bool, int, float) else np.asarray(x) for x in inputs)
     arrays = [x for x in inputs if np.ndim(x)]
     shape = np.broadcast_shapes(*(x.shape for x in arrays))
     overlap = out is not None and any(x is not out and np.may_share_memory(x, out) for x in arrays)
@@ -46,20 +46,21 @@ def split_ufunc(ufunc: np.ufunc, inputs: tuple[Any, ...], out: np.ndarray | None
     if all(x.flags.f_contiguous and x.shape == shape for x in arrays) and len(shape) > 1 and out is None:
         return split_ufunc(ufunc, tuple(x.T if np.ndim(x) else x for x in inputs)).T
     if out is None:
-        kinds = [type(x) if isinstance(x, (bool, int, float)) else x.dtype for x in inputs]
+        kinds = [type(x) if type(x) in (bool, int, float) else x.dtype for x in inputs]
         out = np.empty(shape, ufunc.resolve_dtypes((*kinds, None))[-1])
     if out.flags.c_contiguous and all(x.shape == shape and x.flags.c_contiguous for x in arrays):
         whole, pieces = out.reshape(-1), [x.reshape(-1) if np.ndim(x) else x for x in inputs]
     else:
         whole, pieces = out, [np.broadcast_to(x, shape) if np.ndim(x) else x for x in inputs]
-    run(_slice, ufunc, whole, pieces, parts=min(len(whole), get_num_threads()))
+    run(_slice, ufunc, whole, pieces, np.geterr(), parts=min(len(whole), get_num_threads()))
     return out
 
 
-def _slice(part: int, parts: int, ufunc: np.ufunc, out: np.ndarray, inputs: list[Any]) -> None:
-    """One part of the first axis."""
+def _slice(part: int, parts: int, ufunc: np.ufunc, out: np.ndarray, inputs: list[Any], errors: Any) -> None:
+    """One part of the first axis, with the caller's treatment of floating-point errors."""
     rows = slice(len(out) * part // parts, len(out) * (part + 1) // parts)
-    ufunc(*(x[rows] if np.ndim(x) else x for x in inputs), out=out[rows])
+    with np.errstate(**errors):
+        ufunc(*(x[rows] if np.ndim(x) else x for x in inputs), out=out[rows])
 
 
 def share_rows(kernel: Callable[..., Any], inputs: Sequence[np.ndarray], outs: Sequence[np.ndarray]) -> None:
