@@ -165,8 +165,6 @@ print(inspect.getsource(ops.tanh.forward))
 #
 # One can guess both from the shapes alone, and that is a fine way to remember them.
 
-print(ops.matmul.rule(0).__doc__)
-print(ops.matmul.rule(1).__doc__)
 A, B = tg.random.normal((2, 3), rng=0).requires_grad_(), tg.random.normal((3, 4), rng=1).requires_grad_()
 G = tg.random.normal((2, 4), rng=2)
 (A @ B).backward(G)
@@ -184,20 +182,22 @@ for _ in range(2):
     h = tg.tanh(x @ W + h @ U + bias)
 loss = (h * h).sum()
 
-stack, seen = [loss._node], set()
+found, stack = set(), [loss._node]
 while stack:
     node = stack.pop()
-    if id(node) in seen:
-        continue
-    seen.add(id(node))
-    print(f"{node.primitive.name:10} -> {node.shape}")
-    stack += [edge for edge in reversed(node.edges) if edge is not None and hasattr(edge, "edges")]
+    if node not in found:
+        found.add(node)
+        stack += [edge for edge in node.edges if edge is not None]
+for node in sorted(found, key=lambda node: node.order):
+    print(f"{node.plan.primitive.name if node.plan else 'a leaf':10} {node.shape}")
 
 # %%
-# The backward pass is the loop over ``tape()`` from above, with three cares that numbers did not need. The order is
-# found without recursion, or a long sequence would overflow Python's stack:
+# The backward pass is the loop over ``tape()`` from above, newest first. It adds up the gradients that arrive at a
+# node in ``pending``, and a heap says whose turn it is; nothing calls itself, or a long sequence would overflow
+# Python's stack. Here it is, whole. The branches for hooks, for anomalies and for gradients of chosen targets can be
+# skipped in a first reading; the two lines that matter are the call ``rule(g, ...)`` and the ``send`` of its result.
 
-print(inspect.getsource(backward._reachable))
+print(inspect.getsource(backward._flow))
 tall = start = tg.tensor(0.0, requires_grad=True)
 begin = time.perf_counter()
 for _ in range(2_000 if FAST else 100_000):
@@ -207,16 +207,16 @@ seconds = time.perf_counter() - begin
 print(f"a chain of {int(tall):,} additions, there and back: {seconds:.2f} s, gradient {start.grad:.0f}")
 
 # %%
-# The second care is broadcasting. In ``x @ W + bias`` a vector of 4 was added to a matrix of 3 x 4: each of its
-# elements was used three times. Three uses, three paths, so its gradient is the sum over them. That rule holds for
-# every operation that broadcasts, so it stands in one place only:
+# Two cares are new, which numbers did not need. The first is broadcasting. In ``x @ W + bias`` a vector of 4 was
+# added to a matrix of 3 x 4: each of its elements was used three times. Three uses, three paths, so its gradient is
+# the sum over them. That rule holds for every operation that broadcasts, so it stands in one place only:
 
 print(inspect.getsource(backward.unbroadcast))
 loss.backward()
 print("bias", bias.shape, "gradient", bias.grad.shape)
 
 # %%
-# The third is memory: what a rule needs is kept from the forward to the backward pass and freed as soon as it was
+# The second is memory: what a rule needs is kept from the forward to the backward pass and freed as soon as it was
 # used. That is why a second ``backward`` through the same graph is an error, and one that tells what to do:
 
 try:

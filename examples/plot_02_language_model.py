@@ -31,7 +31,7 @@ from tinygrad_rnn.models import LanguageModel, detach, evaluate, sample
 from tinygrad_rnn.train import smoothed
 
 FAST = os.environ.get("TINYGRAD_RNN_FAST") == "1"
-HIDDEN, STEPS = (32, 25) if FAST else (256, 450)
+HIDDEN, STEPS = (32, 25) if FAST else (256, 600)
 
 text = python_topics()
 vocabulary = Vocabulary(Counter(text))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_rnn import nn, optim
+from tinygrad_rnn import nn, optim, set_num_threads
 from tinygrad_rnn.data import Windows
 from tinygrad_rnn.models import LanguageModel, detach
 from tinygrad_rnn.train import Diverged, Interrupted, Training, checkpoint, loop
@@ -224,3 +224,14 @@ def test_runs_in_a_thread() -> None:
     thread.start()
     thread.join()
     assert subject.step == 12
+
+
+def test_the_number_of_threads_changes_nothing(threads: None) -> None:
+    ids, found = np.random.default_rng(1).integers(0, 40, 3000), []
+    for count in (1, 2, 3):
+        set_num_threads(count)
+        model = LanguageModel(40, 32, 96, rng=0)
+        subject = Training(model, optim.Adam(model.parameters()), Windows(ids, 16, 24), steps=4)
+        subject.run()
+        found.append(b"".join(value.tobytes() for value in model.state_dict().values()))
+    assert found[0] == found[1] == found[2]

@@ -171,7 +171,7 @@ def draw(arguments: argparse.Namespace) -> None:
 def judge(arguments: argparse.Namespace) -> None:
     """Print how well a trained model predicts a text."""
     model, vocabulary = read(arguments.run).language_model()
-    text = corpora.read_text(arguments.text)
+    text = _text(arguments.text)
     _refuse_unseen(text, vocabulary, arguments.text)
     if len(text) < 2:
         raise ValueError(f"{arguments.text} has one character, and the first is never predicted: two are needed")
