@@ -1,6 +1,8 @@
 """Every chapter runs at toy size without a warning; its exercises can be solved, its judges refuse wrong answers."""
 
 import ast
+import contextlib
+import io
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +21,10 @@ def chapter(request: pytest.FixtureRequest) -> Iterator[tuple[Path, dict[str, An
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYGRAD_RNN_FAST", "1")
         patch.setattr(plt, "show", lambda: plt.close("all"))
-        printed: list[str] = []
-        patch.setattr("builtins.print", lambda *words, sep=" ", **_: printed.append(sep.join(map(str, words))))
-        names = runpy.run_path(str(request.param))
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            names = runpy.run_path(str(request.param))
     assert not plt.get_fignums(), "a figure that is never shown"
-    yield request.param, names, "\n".join(printed)
+    yield request.param, names, printed.getvalue()
 
 
 def solutions(path: Path) -> dict[str, Any]:
