@@ -12,7 +12,9 @@ meet without a system call. The locks are those of Python's own threads, called 
 The pool is an array of 64-bit words, given by its address; words that different threads write stand on different lines
 of the cache.
 """
-from .jit import helper, kernel, routine
+from numba import njit
+
+from .jit import OPTIONS, helper, kernel, routine
 from .llvm import call, compare_exchange, exchange, fetch_add, load, outline, pause, store
 
 LINE = 128  # bytes: processors fetch lines of 64 bytes in pairs
@@ -104,7 +106,7 @@ def run_job(pool, parts, function, context):
             call(function, (part, parts, context))
 
 
-@helper
+@njit(inline="always", **OPTIONS)
 def share(pool, parts, function, args):
     """function(part, parts, *args) for every part, by the threads of a pool (0: by this thread). For compiled code."""
     address, context = outline(function, args)
