@@ -63,11 +63,9 @@ def busy_share(seconds: float = 0.15) -> float | None:
 
 
 def wait_until_quiet(patience: float = 2.0, share: float = 0.08) -> bool:
-    """Wait for the neighbours to rest, but not for ever; says whether they did."""
+    """Wait for the neighbours to rest, but not for ever; says whether they did, or that the system does not tell."""
     end = time.perf_counter() + patience
-    while (busy := busy_share()) is not None:
-        if busy < share:
-            return True
+    while (busy := busy_share()) is not None and busy >= share:
         if time.perf_counter() > end:
-            break
-    return False
+            return False
+    return True

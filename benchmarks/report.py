@@ -56,10 +56,19 @@ def full_row(result: Result, row: Mapping[str, Any], rounds: int) -> dict[str, s
         for note, value in figures["notes"].items():
             cells[f"{side}, {note}"] = f"{value:.4g}"
     if row["targets"]:
-        cells["target"] = "; ".join(verdict_text(name, verdict) for name, verdict in row["targets"].items())
+        cells["target"] = targets_text(row)
     cells["first call"] = " / ".join(duration(figures["first_s"]) for figures in row["sides"].values())
     cells["quiet rounds"] = f"{row['quiet_rounds']}/{rounds}"
     return cells
+
+
+def targets_text(row: Mapping[str, Any]) -> str:
+    """The targets of a row, unless the machine was too busy, or the figures cannot be true."""
+    if row.get("impossible"):
+        return f"not judged: {', '.join(row['impossible'])} above the ceiling, so flops or ceiling are wrong"
+    if not row["judged"]:
+        return "not judged: the machine was busy"
+    return "; ".join(verdict_text(name, verdict) for name, verdict in row["targets"].items())
 
 
 def verdict_text(name: str, verdict: Mapping[str, Any]) -> str:
@@ -92,7 +101,7 @@ def summary(results: list[Result]) -> str:
                     ", ".join(f"{side} {duration(figures['median_s'] / row['per'])}" for side, figures in peers),
                     ", ".join(f"{row['ratios'][side]['median']:.2f}x ({row['ratios'][side]['min']:.2f}.."
                               f"{row['ratios'][side]['max']:.2f}) {side}" for side, _ in peers),
-                    "; ".join(verdict_text(name, verdict) for name, verdict in row["targets"].items()),
+                    targets_text(row) if row["targets"] else "",
                 ])
             if any("target" in mean for mean in table["means"].values()):
                 title = f"{result['title']}: geometric mean"

@@ -12,7 +12,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from importlib import util
 from statistics import median
 from typing import Any
 
@@ -53,6 +52,8 @@ class Side:
     def build(self, case: Case) -> Callable[[], object] | None:
         """The callable that is timed."""
         if self.name == CEILING:
+            from benchmarks.ceiling import ceiling
+
             return ceiling()
         return self.benchmark.sides[self.name](**case.parameters)
 
@@ -84,31 +85,6 @@ class Side:
     def notes(self) -> dict[str, Any]:
         """What the step noted beside its time."""
         return {"notes": {key: float(value) for key, value in getattr(self.step, "notes", {}).items()}}
-
-
-def ceiling() -> Callable[[], object]:
-    """A step whose time is that of 1e9 floating-point operations, at the best that all threads can do together.
-
-    Multiply-adds on registers, which nothing computed from memory can exceed; without the kernels' own loop for that,
-    a product of NumPy's, which comes within a tenth of it.
-    """
-    if util.find_spec("tinygrad_rnn.kernels") is not None:
-        from tinygrad_rnn import kernels
-
-        if hasattr(kernels, "fma_ceiling"):
-            return lambda: Seconds(1 / kernels.fma_ceiling())
-    import numpy as np
-
-    size = 768
-    a = np.ones((size, size), np.float32)
-    out = np.empty_like(a)
-
-    def product() -> Seconds:
-        start = time.perf_counter()
-        np.matmul(a, a, out=out)
-        return Seconds((time.perf_counter() - start) / (2e-9 * size**3))
-
-    return product
 
 
 def main() -> None:

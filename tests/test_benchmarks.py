@@ -5,9 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import harness, report
+from benchmarks import ceiling, harness, report
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = sorted(path.stem.removeprefix("bench_") for path in (ROOT / "benchmarks").glob("bench_*.py"))
@@ -27,7 +28,7 @@ def test_ratios_are_of_one_round_and_targets_judged() -> None:
     case = harness.Case("row", flops=2e9, bytes=4e9, per=10,
                         targets={"a": 1.5, "best": 1.5, "ceiling": 0.5, "seconds": 0.1, "absent": 1.0})
     rounds = {"ours": [1.0, 2.0, 4.0], "a": [2.0, 4.0, 8.0], "b": [1.0, 3.0, 8.0]}
-    row = harness.compare(case, rounds, peaks=[2.0, 2.0, 2.0])
+    row = harness.compare(case, rounds, peak=2.0)
     assert row["ratios"]["a"] == {"median": 2.0, "min": 2.0, "max": 2.0}
     assert row["ratios"]["b"] == {"median": 1.5, "min": 1.0, "max": 2.0}
     assert row["ratios"]["best"] == {"median": 1.5, "min": 1.0, "max": 2.0}
@@ -38,11 +39,31 @@ def test_ratios_are_of_one_round_and_targets_judged() -> None:
     assert row["targets"]["seconds"]["reached"] == 0.2
 
 
+def test_what_cannot_be_true_is_not_judged() -> None:
+    case = harness.Case("row", flops=3e9, targets={"a": 1.0})
+    verdict = {"judged": True} | harness.compare(case, {"ours": [1.0], "a": [2.0]}, peak=2.0)
+    assert verdict["impossible"] == ["ours"] and "not judged: ours above the ceiling" in report.targets_text(verdict)
+    fine = harness.compare(case, {"ours": [1.0], "a": [2.0]}, peak=4.0)
+    assert report.targets_text({"judged": True} | fine) == ">= 1x a: met"
+    assert report.targets_text({"judged": False} | fine) == "not judged: the machine was busy"
+
+
+@pytest.mark.parametrize("width", ceiling.WIDTHS)
+def test_the_ceiling_does_the_multiply_adds_that_it_counts(width: int) -> None:
+    x = np.arange(width * ceiling.SUMS, dtype=np.float32)
+    for _ in range(50):
+        # A product of two float32 is exact in float64: this rounds once, as a fused multiply-add does.
+        x = (x.astype(np.float64) * np.float32(0.9990234375) + np.float32(0.0009765625)).astype(np.float32)
+    assert ceiling.Loop(width).run(50) == pytest.approx(float(x.sum(dtype=np.float64)), rel=1e-6)
+
+
 def test_means_are_geometric() -> None:
-    rows = [{"ratios": {"a": {"median": 1.0}}}, {"ratios": {"a": {"median": 4.0}, "b": {"median": 3.0}}}]
+    rows = [{"judged": True, "ratios": {"a": {"median": 1.0}}},
+            {"judged": True, "ratios": {"a": {"median": 4.0}, "b": {"median": 3.0}}}]
     means = harness.means(rows, {"a": 2.5})
     assert means["a"]["reached"] == pytest.approx(2.0) and not means["a"]["met"]
     assert means["b"]["reached"] == pytest.approx(3.0) and "met" not in means["b"]
+    assert "met" not in harness.means([row | {"judged": False} for row in rows], {"a": 2.5})["a"]
 
 
 def test_durations_read_well() -> None:
