@@ -46,8 +46,9 @@ def gradient(seeds: Mapping[Symbol, Symbol]) -> Adjoint:
     result = Adjoint({}, {}, {}, {})
     arriving: dict[Symbol, list[Symbol]] = {node: [seed] for node, seed in seeds.items()}
     through: dict[Symbol, list[tuple[Symbol, str]]] = {}
-    known: dict[Symbol, Symbol] = {}
-    for node in reversed(topological(seeds)):
+    order = topological(seeds)
+    known = {node: node for node in order}          # what the step computes stays as it is: derivatives share it
+    for node in reversed(order):
         terms = arriving.pop(node, [])
         if terms:
             result.direct[node] = _sum(terms)
@@ -97,10 +98,9 @@ def simplified(root: Symbol, known: dict[Symbol, Symbol] | None = None) -> Symbo
     Every step but one keeps NaN and infinity as they were: 0*u becomes 0, the derivative of what does not move.
     """
     known = {} if known is None else known
-    for node in topological([root]) if root not in known else ():
-        if node not in known:
-            new = reduced(node.op, tuple(known[a] for a in node.args), node.data)
-            known[node] = known[new] = new
+    for node in topological([root], without=known):
+        new = reduced(node.op, tuple(known[a] for a in node.args), node.data)
+        known[node] = known[new] = new
     return known[root]
 
 

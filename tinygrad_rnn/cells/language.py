@@ -257,7 +257,7 @@ def parse_width(text: str | int, line: str) -> str:
     """A width as text in one spelling: integers, names, + - * //."""
     if isinstance(text, bool) or not isinstance(text, (int, str)):
         raise TypeError(f"{line}: a width is a whole number or a text such as 'H//2', got {type(text).__name__}")
-    text = str(text)
+    text = str(text).strip()
     _check_characters(text, line)
     try:
         tree = ast.parse(text, mode="eval").body

@@ -19,10 +19,10 @@ def computed_order(rows: Mapping[str, Row]) -> tuple[str, ...]:
         for name in row.reads:
             readers[name].append(row.name)
     ready = [place[name] for name, count in missing.items() if not count]
-    names, order = list(rows), []
+    in_text, order = list(rows), []
     heapq.heapify(ready)
     while ready:
-        name = names[heapq.heappop(ready)]
+        name = in_text[heapq.heappop(ready)]
         order.append(name)
         for reader in readers[name]:
             missing[reader] -= 1
@@ -30,8 +30,11 @@ def computed_order(rows: Mapping[str, Row]) -> tuple[str, ...]:
                 heapq.heappush(ready, place[reader])
     if len(order) < len(rows):
         cycle = _cycle(rows, {name for name, count in missing.items() if count})
-        raise ValueError(f"rows {' -> '.join(map(shown, [*cycle, cycle[0]]))} read each other within one step; write "
-                         f"{cycle[0]}_prev for the value one step earlier")
+        names = [shown(name) for name in (*cycle, cycle[0])]
+        if len(names) > 8:
+            names[4:-4] = ["..."]
+        raise ValueError(f"rows {' -> '.join(names)} read each other within one step; write {cycle[0]}_prev for the value "
+                         "one step earlier")
     return tuple(order)
 
 

@@ -178,7 +178,8 @@ class Reader:
         if name in FUNCTIONS or name in STEPS or name in self.text.functions:
             return f"{name!r} is a function: write {name}(...)"
         if INPUT.fullmatch(name):
-            return f"{name!r} is no input of this cell: declare it, inputs=\"{' '.join([*self.inputs, name])}\""
+            known = " ".join(self.inputs) if len(self.inputs) < 10 else "..."
+            return f"{name!r} is no input of this cell: declare it, inputs=\"{known} {name}\""
         return f"unknown name {shown(name)}{nearest(name, self._known())}"
 
     def _known(self) -> Iterator[str]:

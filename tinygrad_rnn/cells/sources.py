@@ -94,7 +94,7 @@ UPDATE_GATES = (
 )
 # What closing the reset gate, r = 0, takes away from the candidate.
 RESET_GATES = (
-    ("CS 230 sheet; Ng; Cho 2014; Chung 2014", "gru_sheet", "before the product", "W(r*h_prev)"),
+    ("CS 230 sheet; Ng; Cho 2014; Chung 2014", "gru_sheet", "before the product", "W(x, r*h_prev)"),
     ("CS 224n; cuDNN, torch.nn.GRU", "gru_reset_after", "after the product", "r*(W(h_prev) + b2)"),
 )
 # i, f of an LSTM and what becomes of its c (Grosse, Toronto CSC 321).

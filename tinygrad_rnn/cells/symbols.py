@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -188,8 +188,11 @@ def leaf(kind: str, data: Any) -> Symbol:
 
 
 # ---- walking the graph --------------------------------------------------------------------------------------------------
-def topological(roots: Iterable[Symbol]) -> list[Symbol]:
-    """The roots and all that they are computed from, arguments first, each once.  Iterative: no depth is too deep."""
+def topological(roots: Iterable[Symbol], without: Container[Symbol] = ()) -> list[Symbol]:
+    """The roots and all that they are computed from, arguments first, each once; not what is in `without` nor below it.
+
+    Iterative: no depth is too deep.
+    """
     order: list[Symbol] = []
     seen: set[Symbol] = set()
     stack = [(root, False) for root in reversed(list(roots))]
@@ -197,7 +200,7 @@ def topological(roots: Iterable[Symbol]) -> list[Symbol]:
         node, ready = stack.pop()
         if ready:
             order.append(node)
-        elif node not in seen:
+        elif node not in seen and node not in without:
             seen.add(node)
             stack.append((node, True))
             stack.extend((a, False) for a in reversed(node.args))
