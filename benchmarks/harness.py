@@ -61,6 +61,7 @@ class Benchmark:
     cases, toy : rows; those of `toy` run in a second or two without any peer
     threads : numbers of threads to measure with, one table each
     mean_targets : side to the least geometric mean of the ratios over all rows
+    environment : side to variables of its process, for a peer that must be told what the processor can do
     item : what `items` counts: "characters", "words"
     rounds, budget : rounds a row, and seconds a side and round
     """
@@ -71,6 +72,7 @@ class Benchmark:
     toy: Sequence[Case]
     threads: Sequence[int] = (1,)
     mean_targets: Mapping[str, float] = field(default_factory=dict)
+    environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     item: str = "items"
     rounds: int = 7
     budget: float = 0.25
@@ -91,14 +93,14 @@ class Options:
 class Worker:
     """One side in a process of its own, which runs as many threads as it is told."""
 
-    def __init__(self, name: str, side: str, threads: int) -> None:
+    def __init__(self, name: str, side: str, threads: int, environment: Mapping[str, str] | None = None) -> None:
         pools = ("TINYGRAD_RNN_NUM", "OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "NUMBA_NUM", "VECLIB_MAXIMUM")
         self.side = side
         self.skipped: str | None = None
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", name, side], text=True, cwd=ROOT,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            env=os.environ | {f"{pool}_THREADS": str(threads) for pool in pools},
+            env=os.environ | {f"{pool}_THREADS": str(threads) for pool in pools} | dict(environment or {}),
         )
 
     def ask(self, **request: Any) -> dict[str, Any]:
@@ -131,7 +133,7 @@ def run(name: str, benchmark: Benchmark, options: Options, say: Callable[[str], 
     skipped: dict[str, str] = {}
     tables = []
     for threads in options.threads or benchmark.threads:
-        workers = [Worker(name, side, threads) for side in sides]
+        workers = [Worker(name, side, threads, benchmark.environment.get(side)) for side in sides]
         if any(case.flops for _, case in chosen):
             workers.append(Worker(name, CEILING, threads))
         try:
@@ -146,7 +148,8 @@ def run(name: str, benchmark: Benchmark, options: Options, say: Callable[[str], 
         tables.append({"threads": threads, "rows": measured, "means": means(measured, benchmark.mean_targets)})
     return {
         "name": name, "title": benchmark.title, "item": benchmark.item, "toy": options.toy, "rounds": rounds,
-        "budget_s": budget, "machine": machine.describe(), "skipped": skipped, "tables": tables,
+        "budget_s": budget, "environment": {side: dict(benchmark.environment.get(side, {})) for side in sides},
+        "machine": machine.describe(), "skipped": skipped, "tables": tables,
     }
 
 

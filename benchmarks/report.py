@@ -17,6 +17,8 @@ def markdown(result: Result) -> str:
         parts.append(f"## {table['threads']} thread{'s' * (table['threads'] > 1)}")
         parts.append(full_table(result, table))
         parts += [f"Geometric mean of the ratios: {text}" for text in [mean_line(table)] if text]
+    parts += [f"{side}: run with {', '.join(f'{name}={value}' for name, value in variables.items())}."
+              for side, variables in result["environment"].items() if variables]
     parts += [f"{side}: skipped, {why}." for side, why in result["skipped"].items()]
     parts.append(f"Ratio: the peer's time over ours in the same round; median of {result['rounds']} rounds "
                  "(least..most). First call: includes compiling, or loading what was compiled before.")
