@@ -35,7 +35,8 @@ seeded NumPy generator. A step may return `Seconds(s)` when it timed a part of i
 loop), and may carry `.notes`, a dict of numbers that are read after the last round and put in the table (an error in
 ulp, a peak of memory, a loss). A ratio is the peer's time over ours, so that 2 means twice as fast as the peer.
 
-A win over a peer that uses half of the processor is not one over the peer. NumPy's OpenBLAS has been seen to take its AVX2
-kernels on a processor with AVX-512, at half the speed. Measure it as it comes, which is what people have, and beside it
-as it should be: a second side with the same setup and `environment={"NumPy, AVX-512": {"OPENBLAS_CORETYPE": "SKYLAKEX"}}`.
+A win over a peer that uses half of the processor is not one over the peer. NumPy's OpenBLAS has been seen to take its
+AVX2 kernels on a processor with AVX-512, at half the speed. Measure it as it comes, which is what people have, and
+beside it as it should be: a second side with the same setup, and
+`environment={"NumPy, AVX-512": {"OPENBLAS_CORETYPE": "SKYLAKEX"}}`.
 """
