@@ -165,8 +165,7 @@ def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: set[Node] | No
             if create_graph:
                 saved = _on_tape(node, plan.primitive)
             edges, keywords = node.edges, node.keywords
-            pull = plan.primitive.pull
-            if pull is None:
+            if plan.pull is None:
                 for position, rule in plan.taped if create_graph else plan.steps:
                     edge = edges[position]
                     if needed is None or edge in needed:
@@ -175,7 +174,7 @@ def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: set[Node] | No
                             check_gradient(node, position, g, d)
                         send(edge, d)
             else:
-                for position, d in enumerate(_pulled(pull, node, g, saved, needed)):
+                for position, d in enumerate(_pulled(plan.pull, node, g, saved, needed)):
                     if anomaly:
                         check_gradient(node, position, g, d)
                     if d is not None:

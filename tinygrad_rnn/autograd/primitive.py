@@ -74,6 +74,7 @@ class Plan(NamedTuple):
     primitive: Primitive
     steps: tuple[tuple[int, Rule], ...]     # (position, rule) on arrays: the fused kernel where there is one
     taped: tuple[tuple[int, Rule], ...]     # the same on Tensors
+    pull: Rule | None                       # in place of steps
     keeps_result: bool
     drops: tuple[int, ...]                  # arguments that no rule reads
     likes: tuple[int, ...]                  # arguments of which rules read the shape alone
@@ -113,7 +114,7 @@ class Primitive:
         self.forward, self.rules, self.pull, self.fused = forward, tuple(rules), pull, fused or {}
         self.oracle, self.domain, self.kind, self.cases, self.smooth = oracle, tuple(domain), kind, tuple(cases), smooth
         self._one_array = len(self.domain) == 1
-        self._plans: dict[int, Plan] = {}
+        self.plans: dict[int, Plan] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         for a in args:
@@ -141,20 +142,16 @@ class Primitive:
 
     def plan(self, wanted: int) -> Plan:
         """The plan for a call, as bits: bit k is set where argument k wants a gradient, and the bit after the last."""
-        found = self._plans.get(wanted)
-        if found is None:
-            found = self._plans[wanted] = self._make_plan(wanted)
-        return found
-
-    def _make_plan(self, wanted: int) -> Plan:
         count = wanted.bit_length() - 1
         taped = tuple((k, rule) for k, rule in enumerate(self.rules[:count]) if rule is not None and wanted >> k & 1)
         steps = tuple((k, self.fused.get(k, rule)) for k, rule in taped)
         readers = {rule for _, rule in (*taped, *steps)} if self.pull is None else {self.pull}
         reads = [_reads(rule, count) for rule in readers]
         values, shapes = (set().union(*(r[i] for r in reads)) for i in (0, 1))
-        return Plan(self, steps, taped, 0 in values, tuple(k for k in range(count) if k + 1 not in values | shapes),
-                    tuple(k for k in range(count) if k + 1 in shapes - values))
+        drops = tuple(k for k in range(count) if k + 1 not in values | shapes)
+        likes = tuple(k for k in range(count) if k + 1 in shapes - values)
+        self.plans[wanted] = plan = Plan(self, steps, taped, self.pull, 0 in values, drops, likes)
+        return plan
 
     def positional(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """All arguments by position, for calls that name a Tensor: maximum(a, b=t)."""

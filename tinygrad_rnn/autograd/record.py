@@ -53,54 +53,49 @@ def record(primitive: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         y = np.asarray(y)
     if not wanted or not mode.grad:
         return tuple(map(constant, y)) if several else constant(y)
-    plan = primitive.plan(wanted + bit)
+    plan = primitive.plans.get(wanted + bit) or primitive.plan(wanted + bit)
     site = user_line() if mode.anomaly else None
     if several:
-        return _several(plan, edges, values, kwargs, y, site)
+        return parts(_node(plan, edges, values, kwargs, y, None, None, site), primitive, y)
     dtype = y.dtype
-    if dtype.kind != "f" or not plan.taped and primitive.pull is None:      # no derivative
+    if dtype.kind != "f" or not plan.taped and plan.pull is None:      # no derivative
         return constant(y)
-    node = Node()
-    node.shape, node.dtype = y.shape, dtype
-    _fill(node, plan, edges, values, kwargs, y, site)
-    return on_graph(y, node)
+    return on_graph(y, _node(plan, edges, values, kwargs, y, y.shape, dtype, site))
 
 
-def _fill(node: Node, plan: Plan, edges: list[Any], values: list[Any], kwargs: dict[str, Any], y: Any,
-          site: str | None) -> None:
-    """Keep what the rules of the plan read."""
+def _node(plan: Plan, edges: list[Any], values: list[Any], kwargs: dict[str, Any], y: Any, shape: Any, dtype: Any,
+          site: str | None) -> Node:
+    """The node of a call: it keeps what the rules of the plan read."""
     for k in plan.drops:
         values[k] = None
     for k in plan.likes:
         if edges[k] is not None:
             values[k] = edges[k]
-    node.plan, node.edges, node.keywords = plan, edges, kwargs
+    node = Node()
+    node.plan = plan
+    node.edges = edges
     node.saved = (y if plan.keeps_result else None, *values)
-    node.order, node.hooks, node.site = tick(), None, site
+    node.keywords = kwargs
+    node.shape = shape
+    node.dtype = dtype
+    node.order = tick()
+    node.hooks = None
+    node.site = site
+    return node
 
 
 # ---- operations with several results --------------------------------------------------------------------------------
-# Each result is a node of its own above that of the operation, which therefore runs when all of them have their
-# gradients.
-
-def _several(plan: Plan, edges: list[Any], values: list[Any], kwargs: dict[str, Any], y: tuple[np.ndarray, ...],
-             site: str | None) -> tuple[Tensor, ...]:
-    node = Node()
-    node.shape = node.dtype = None
-    _fill(node, plan, edges, values, kwargs, y, site)
-    return parts(node, plan.primitive, y)
-
+# Each result is a node of its own above that of the operation, which therefore runs when all have their gradients.
 
 def parts(node: Node, primitive: Primitive, y: tuple[np.ndarray, ...]) -> tuple[Tensor, ...]:
     """The results of an operation that has several."""
     plan = _selection(primitive)
     results = []
-    for position, array in enumerate(y):
+    for k, array in enumerate(y):
         selection = None
         if array.dtype.kind == "f":
-            selection = Node()
-            selection.shape, selection.dtype = array.shape, array.dtype
-            _fill(selection, plan, [node], [None], {"position": position, "count": len(y)}, None, node.site)
+            position = {"position": k, "count": len(y)}
+            selection = _node(plan, [node], [None], position, None, array.shape, array.dtype, node.site)
         results.append(on_graph(array, selection))
     return tuple(results)
 

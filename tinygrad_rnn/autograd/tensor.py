@@ -17,6 +17,8 @@ from .node import Node, leaf
 from .operators import Operators
 from .primitive import INTERPRETERS, as_array
 
+_new = object.__new__
+
 
 class Tensor(Operators):
     """An n-dimensional array with an optional gradient.
@@ -45,7 +47,10 @@ class Tensor(Operators):
     _parked: Node
 
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False) -> None:
-        array = as_array(data._data if isinstance(data, Tensor) else data)
+        data = data._data if isinstance(data, Tensor) else data
+        array = as_array(data)
+        if dtype is not None and not isinstance(data, (np.ndarray, np.generic)):
+            array = np.asarray(data)    # 0.1 that is to be a float64 must not become a float32 on the way
         self._data = as_array(np.array(array, np.dtype(dtype or array.dtype).newbyteorder("="), order="C"))
         self._node = None
         if requires_grad:
@@ -314,8 +319,9 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
 
 def on_graph(array: np.ndarray, node: Node | None) -> Tensor:
     """A Tensor around an array, without copying, at its place on the graph."""
-    result = Tensor.__new__(Tensor)
-    result._data, result._node = array, node
+    result: Tensor = _new(Tensor)
+    result._data = array
+    result._node = node
     return result
 
 

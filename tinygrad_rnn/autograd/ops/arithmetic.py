@@ -173,7 +173,7 @@ def where(condition: Any, x: Any, y: Any) -> Any:
         x = np.asarray(x, y.dtype)
     elif type(y) is not np.ndarray:
         y = np.asarray(y, x.dtype)
-    return np.where(condition, x, y)
+    return kernels.where(condition, x, y)
 
 
 def clip(x: Any, min: Any = None, max: Any = None) -> Any:
@@ -201,37 +201,37 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Any:
 @primitive(rules=[None, None], oracle=np.equal, domain=[INTEGERS, INTEGERS])
 def equal(a: Any, b: Any) -> Any:
     """a == b, elementwise."""
-    return np.equal(*paired(a, b))
+    return kernels.equal(*paired(a, b))
 
 
 @primitive(rules=[None, None], oracle=np.not_equal, domain=[INTEGERS, INTEGERS])
 def not_equal(a: Any, b: Any) -> Any:
     """a != b, elementwise."""
-    return np.not_equal(*paired(a, b))
+    return kernels.not_equal(*paired(a, b))
 
 
 @primitive(rules=[None, None], oracle=np.less, domain=[INTEGERS, INTEGERS])
 def less(a: Any, b: Any) -> Any:
     """a < b."""
-    return np.less(*paired(a, b))
+    return kernels.less(*paired(a, b))
 
 
 @primitive(rules=[None, None], oracle=np.less_equal, domain=[INTEGERS, INTEGERS])
 def less_equal(a: Any, b: Any) -> Any:
     """a <= b."""
-    return np.less_equal(*paired(a, b))
+    return kernels.less_equal(*paired(a, b))
 
 
 @primitive(rules=[None, None], oracle=np.greater, domain=[INTEGERS, INTEGERS])
 def greater(a: Any, b: Any) -> Any:
     """a > b."""
-    return np.greater(*paired(a, b))
+    return kernels.greater(*paired(a, b))
 
 
 @primitive(rules=[None, None], oracle=np.greater_equal, domain=[INTEGERS, INTEGERS])
 def greater_equal(a: Any, b: Any) -> Any:
     """a >= b."""
-    return np.greater_equal(*paired(a, b))
+    return kernels.greater_equal(*paired(a, b))
 
 
 @primitive(rules=[None, None], oracle=np.logical_and, domain=[BOOLS, BOOLS])

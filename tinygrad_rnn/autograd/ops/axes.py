@@ -24,6 +24,15 @@ def normalised(axis: Any, ndim: int, who: str) -> tuple[int, ...]:
     return found
 
 
+def reduced(axis: Any, ndim: int, who: str) -> int | tuple[int, ...] | None:
+    """The same in the form that reductions' kernels are quickest with: None for all, one int, or several."""
+    if axis is None:
+        return None
+    if isinstance(axis, (tuple, list)):
+        return normalised(axis, ndim, who)
+    return one_axis(axis, ndim, who)
+
+
 def one_axis(axis: Any, ndim: int, who: str) -> int:
     """One axis as a non-negative int; errors as in `normalised`."""
     try:

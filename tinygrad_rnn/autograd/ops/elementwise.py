@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from ... import kernels
-from ..primitive import floating, operand, primitive, reals
+from ..primitive import operand, primitive, reals
 from .arithmetic import equal, paired, step, where
+
+SQRT_2_PI = math.sqrt(2 / math.pi)
 
 
 def _np_erf(x: np.ndarray) -> Any:
@@ -114,18 +116,19 @@ def relu(x: Any) -> Any:
 
 
 @primitive(rules=[lambda g, _y, x, negative_slope=0.01: g * (negative_slope + (1 - negative_slope) * step(x))],
+           fused={0: lambda g, _y, x, negative_slope=0.01: kernels.leaky_relu_backward(g, x, negative_slope)},
            oracle=lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x), domain=[reals(kinks=[0])])
 def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
     """x where x > 0, else negative_slope * x (Maas 2013); the derivative at 0 is negative_slope, PyTorch's choice."""
-    return kernels.leaky_relu(floating(x), negative_slope)
+    return kernels.leaky_relu(x, negative_slope)
 
 
 @primitive(rules=[lambda g, y, x, alpha=1.0: g * (step(x) + (1 - step(x)) * (y + alpha))],
-           domain=[reals(kinks=[0])],
+           fused={0: lambda g, y, x, alpha=1.0: kernels.elu_backward(g, x, y, alpha)}, domain=[reals(kinks=[0])],
            oracle=lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))))
 def elu(x: Any, alpha: float = 1.0) -> Any:
     """x where x > 0, else alpha (e^x - 1) (Clevert 2015); the derivative at 0 is alpha."""
-    return kernels.elu(floating(x), alpha)
+    return kernels.elu(x, alpha)
 
 
 @primitive(rules=[lambda g, _y, x: g * (sigmoid(x) * (1 + x * (1 - sigmoid(x))))],
@@ -144,6 +147,17 @@ def _gelu(x: Any) -> Any:
     return kernels.gelu(x)
 
 
+def _gelu_tanh_rule(g: Any, _y: Any, x: Any) -> Any:
+    t = tanh(SQRT_2_PI * (x + 0.044715 * (x * x * x)))
+    return g * (0.5 * (1 + t) + (0.5 * SQRT_2_PI) * (x * (1 - t * t) * (1 + (3 * 0.044715) * (x * x))))
+
+
+@primitive(rules=[_gelu_tanh_rule], domain=[reals()],
+           oracle=lambda x: 0.5 * x * (1 + np.tanh(SQRT_2_PI * (x + 0.044715 * x ** 3))))
+def _gelu_tanh(x: Any) -> Any:
+    return kernels.gelu_tanh(x)
+
+
 def gelu(x: Any, approximate: str = "none") -> Any:
     """x Phi(x), Phi the normal distribution (Hendrycks and Gimpel 2016).
 
@@ -160,7 +174,7 @@ def gelu(x: Any, approximate: str = "none") -> Any:
     if approximate == "none":
         return _gelu(x)
     if approximate == "tanh":
-        return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))))
+        return _gelu_tanh(x)
     raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
 
 

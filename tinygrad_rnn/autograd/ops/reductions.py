@@ -6,14 +6,15 @@ bound), so a row's result does not depend on its batch.  `axis` is None for all,
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ... import kernels
-from ..primitive import case, floating, operand, primitive, reals
-from .arithmetic import equal, sqrt, square, where
-from .axes import count, normalised, not_empty, one_axis, spread
+from ..primitive import case, primitive, reals
+from .arithmetic import equal, sqrt, where
+from .axes import count, normalised, not_empty, one_axis, reduced, spread
 from .shapes import astype, flip
 
 Axis = int | tuple[int, ...] | None
@@ -30,10 +31,7 @@ ONE_AXIS = [case((3, 4), axis=1), case((3, 4), axis=-2, keepdims=True), case((3,
            oracle=np.sum, domain=[reals()], cases=[*ANY_SIZE, case((0, 3), axis=0), case((0, 3), axis=1)])
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Sum over all elements, one axis or several; of nothing it is 0.  Bools and integers sum as int64."""
-    axes = normalised(axis, x.ndim, "sum")
-    if x.dtype.kind != "f":
-        return np.sum(x, axes, keepdims=keepdims)
-    return kernels.sum(x, axes, keepdims)
+    return kernels.sum(x, reduced(axis, x.ndim, "sum"), keepdims)
 
 
 @primitive(rules=[lambda g, _y, like, axis=None, keepdims=False:
@@ -41,9 +39,18 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
            kind="reduction", oracle=np.mean, domain=[reals()], cases=ANY_SIZE)
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Arithmetic mean; of nothing it is NaN.  Bools and integers give float32."""
-    return kernels.mean(floating(x), normalised(axis, x.ndim, "mean"), keepdims)
+    return kernels.mean(x, reduced(axis, x.ndim, "mean"), keepdims)
 
 
+def _var_rule(g: Any, _y: Any, x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:
+    """2 (x - mean) / (n - correction): the mean moves too, but the deviations from it sum to 0."""
+    g = spread(g, x, axis, keepdims)
+    return g * (x - mean(x, axis, True)) * (2 / _freedom(x.shape, axis, correction))
+
+
+@primitive(rules=[_var_rule], kind="reduction", domain=[reals()],
+           oracle=lambda x, axis=None, correction=0, keepdims=False: np.var(x, axis, None, None, correction, keepdims),
+           cases=[*ANY_SIZE[:-3], case((3, 4), correction=1), case((3, 4), axis=1, correction=0.5)])
 def var(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:
     """Squared deviation from the mean, summed and divided by n - correction; NaN where that is not positive.
 
@@ -55,10 +62,15 @@ def var(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False
         0 for the variance of a population, 1 for the unbiased estimate from a sample (PyTorch's default).
     keepdims : bool
     """
-    x = operand(x)
-    squares = sum(square(x - mean(x, axis, True)), axis, keepdims)
-    n = count(x.shape, axis) - correction
-    return squares / n if n > 0 else squares * float("nan")
+    # Without a degree of freedom, n - correction is NaN.
+    correction = count(x.shape, axis) - _freedom(x.shape, axis, correction)
+    return kernels.var(x, reduced(axis, x.ndim, "var"), correction, keepdims)
+
+
+def _freedom(shape: tuple[int, ...], axis: Axis, correction: float) -> float:
+    """n - correction, NaN unless it is positive."""
+    freedom = count(shape, axis) - correction
+    return freedom if freedom > 0 else math.nan
 
 
 def std(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:
@@ -73,7 +85,7 @@ def std(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False
            cases=[case((5,)), case((3, 4), axis=0), case((3, 4), axis=-1), case((0, 2), axis=0), case((1,))])
 def cumulative_sum(x: Any, axis: int | None = None) -> Any:
     """Sums of the first 1, 2, ... elements along an axis, added one by one; axis=None is for one dimension alone."""
-    return np.cumsum(x, _axis_or_only(x, axis), dtype=x.dtype if x.dtype.kind == "f" else None)
+    return kernels.cumulative_sum(x, _axis_or_only(x, axis))
 
 
 def _axis_or_only(x: Any, axis: int | None) -> int:
@@ -98,28 +110,28 @@ def _extreme_rule(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = Fa
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The largest element, NaN if there is one; ties share the gradient equally.  ValueError over nothing."""
     not_empty(x, axis, "max")
-    return kernels.max(x, normalised(axis, x.ndim, "max"), keepdims)
+    return kernels.max(x, reduced(axis, x.ndim, "max"), keepdims)
 
 
 @primitive(rules=[_extreme_rule], kind="reduction", oracle=np.min, domain=[reals()], cases=NOT_EMPTY)
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The smallest element, NaN if there is one; ties share the gradient equally.  ValueError over nothing."""
     not_empty(x, axis, "min")
-    return kernels.min(x, normalised(axis, x.ndim, "min"), keepdims)
+    return kernels.min(x, reduced(axis, x.ndim, "min"), keepdims)
 
 
 @primitive(rules=[None], kind="reduction", oracle=np.argmax, domain=[reals()], cases=ONE_AXIS)
 def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     """Index of the largest element (the first of several), int64; axis=None: into the flattened tensor."""
     not_empty(x, axis, "argmax")
-    return np.argmax(x, None if axis is None else one_axis(axis, x.ndim, "argmax"), keepdims=keepdims)
+    return kernels.argmax(x, None if axis is None else one_axis(axis, x.ndim, "argmax"), keepdims)
 
 
 @primitive(rules=[None], kind="reduction", oracle=np.argmin, domain=[reals()], cases=ONE_AXIS)
 def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     """Index of the smallest element (the first of several), int64; axis=None: into the flattened tensor."""
     not_empty(x, axis, "argmin")
-    return np.argmin(x, None if axis is None else one_axis(axis, x.ndim, "argmin"), keepdims=keepdims)
+    return kernels.argmin(x, None if axis is None else one_axis(axis, x.ndim, "argmin"), keepdims)
 
 
 @primitive(rules=[None], kind="reduction", oracle=np.any, domain=[reals()], cases=ANY_SIZE)

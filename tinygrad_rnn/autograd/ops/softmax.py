@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,8 +12,7 @@ from ... import kernels
 from ..primitive import Domain, case, floating, primitive, reals
 from .arithmetic import equal, where
 from .axes import normalised, one_axis, spread
-from .elementwise import exp, log
-from .reductions import max as largest
+from .elementwise import exp
 from .reductions import sum as total
 from .shapes import expand_dims
 
@@ -20,12 +20,12 @@ ROWS = [case((3, 4)), case((3, 4), axis=0), case((2, 3, 4), axis=1), case((2, 3)
         case((0, 4))]
 
 
-def _along_last(kernel: Callable[[np.ndarray], np.ndarray], x: np.ndarray, axis: int, who: str) -> np.ndarray:
+def _along(kernel: Callable[..., np.ndarray], axis: int, *arrays: np.ndarray) -> np.ndarray:
     """Run a kernel for the last axis along another one."""
-    axis = one_axis(axis, x.ndim, who)
-    if axis == x.ndim - 1:
-        return kernel(floating(x))
-    return np.moveaxis(kernel(np.moveaxis(floating(x), axis, -1)), -1, axis)
+    axis = one_axis(axis, arrays[0].ndim, kernel.__name__)
+    if axis == arrays[0].ndim - 1:
+        return kernel(*arrays)
+    return np.moveaxis(kernel(*(np.moveaxis(a, axis, -1) for a in arrays)), -1, axis)
 
 
 def _np_softmax(x: np.ndarray, axis: int = -1) -> Any:
@@ -33,18 +33,20 @@ def _np_softmax(x: np.ndarray, axis: int = -1) -> Any:
     return e / e.sum(axis, keepdims=True)
 
 
-@primitive(rules=[lambda g, y, _x, axis=-1: y * (g - total(g * y, axis, True))], kind="structural", oracle=_np_softmax,
-           domain=[reals()], cases=ROWS)
+@primitive(rules=[lambda g, y, _x, axis=-1: y * (g - total(g * y, axis, True))],
+           fused={0: lambda g, y, _x, axis=-1: _along(kernels.softmax_backward, axis, g, y)},
+           kind="structural", oracle=_np_softmax, domain=[reals()], cases=ROWS)
 def softmax(x: Any, axis: int = -1) -> Any:
     """e^x / sum(e^x) along an axis."""
-    return _along_last(kernels.softmax, x, axis, "softmax")
+    return _along(kernels.softmax, axis, x)
 
 
-@primitive(rules=[lambda g, y, _x, axis=-1: g - exp(y) * total(g, axis, True)], kind="structural",
-           oracle=lambda x, axis=-1: np.log(_np_softmax(x, axis)), domain=[reals()], cases=ROWS)
+@primitive(rules=[lambda g, y, _x, axis=-1: g - exp(y) * total(g, axis, True)],
+           fused={0: lambda g, y, _x, axis=-1: _along(kernels.log_softmax_backward, axis, g, y)},
+           kind="structural", oracle=lambda x, axis=-1: np.log(_np_softmax(x, axis)), domain=[reals()], cases=ROWS)
 def log_softmax(x: Any, axis: int = -1) -> Any:
     """x - log(sum(e^x)) along an axis: log-probabilities in nats."""
-    return _along_last(kernels.log_softmax, x, axis, "log_softmax")
+    return _along(kernels.log_softmax, axis, x)
 
 
 def _logsumexp_rule(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -62,13 +64,12 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
     Over nothing but -inf it is -inf, with gradient 0.  ValueError over nothing at all.
     """
-    x, axes = floating(x), normalised(axis, x.ndim, "logsumexp")
+    axes = normalised(axis, x.ndim, "logsumexp")
     if any(x.shape[a] == 0 for a in axes):
         raise ValueError(f"logsumexp: a reduced axis of shape {x.shape} has size 0")
-    peak = largest.forward(x, axes, True)
-    shift = np.where(np.isfinite(peak), peak, x.dtype.type(0))
-    y = log.forward(total.forward(exp.forward(x - shift), axes, True)) + shift
-    return y if keepdims else y.reshape([n for k, n in enumerate(x.shape) if k not in axes])    # drops axes of size 1
+    kept = [n for k, n in enumerate(x.shape) if k not in axes]
+    rows = np.moveaxis(x, axes, range(-len(axes), 0)).reshape(*kept, math.prod(x.shape[a] for a in axes))
+    return kernels.logsumexp(rows).reshape([1 if k in axes else n for k, n in enumerate(x.shape)] if keepdims else kept)
 
 
 # ---- cross-entropy --------------------------------------------------------------------------------------------------
