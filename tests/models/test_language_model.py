@@ -2,6 +2,7 @@
 
 import math
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -156,6 +157,12 @@ def test_temperature_zero_is_the_limit() -> None:
     assert _choose(logits, 0, rng) == 1
     assert {_choose(logits, 1e-4, rng) for _ in range(50)} == {1}
     assert {_choose(logits, 5e-324, rng) for _ in range(5)} == {1}
+
+
+def test_the_impossible_is_never_drawn() -> None:
+    for uniform, expected in ((0.0, 1), (np.nextafter(1.0, 0.0), 1)):
+        rng = SimpleNamespace(random=lambda uniform=uniform: uniform)
+        assert _choose(np.array([-5000.0, 0.0, -5000.0]), 1.0, rng) == expected
 
 
 def test_length_and_seed(model: LanguageModel) -> None:

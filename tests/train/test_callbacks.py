@@ -1,6 +1,7 @@
 """What happens beside the steps."""
 
 import io
+import math
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -60,8 +61,10 @@ def test_the_bar_tells_bits_rate_and_time_left(capsys: pytest.CaptureFixture, cl
         bar.bar.mininterval = 0
         bar(stand_in(step=4, progress=0.5))
         bar.write("a sample")
+        bar(SimpleNamespace(**vars(stand_in(step=8, progress=1.0)) | {"losses": [2 * math.log(2)]}))
     printed = capsys.readouterr()
     assert " 50%" in printed.err and "1.000 bits, 2,000 characters/s" in printed.err and "left" in printed.err
+    assert "100%" in printed.err and "1.050 bits, 4,000 characters/s" in printed.err    # a moving average
     assert printed.out == "a sample\n"
 
 

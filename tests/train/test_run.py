@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinygrad_rnn.data import split
 from tinygrad_rnn.models import sample
 from tinygrad_rnn.train import CheckpointError, Options, Run, checkpoint, checkpoint_path, read
 
@@ -56,11 +57,11 @@ def test_the_last_tenth_is_held_out() -> None:
 @pytest.mark.parametrize(("seq_len", "batch"), [(1, 1), (5, 3), (64, 32), (7, 4)])
 def test_the_least_text_is_enough_and_one_less_is_not(seq_len: int, batch: int) -> None:
     options = dataclasses.replace(SMALL, seq_len=seq_len, batch=batch)
-    run = Run("ab" * options.least_text, options)
-    text = ("ab" * options.least_text)[:options.least_text]
-    assert len(Run(text, options).held_out) >= 2 and len(run.training.windows) >= 1
-    with pytest.raises(ValueError, match=f"need at least {options.least_text:,}"):
-        Run(text[:-1], options)
+    least = next(n for n in range(20, 10_000) if len(split(np.zeros(n, int))[0]) > seq_len * batch)
+    run = Run(("ab" * least)[:least], options)
+    assert len(run.held_out) >= 2 and len(run.training.windows) >= 1
+    with pytest.raises(ValueError, match=f"need at least {least:,}"):
+        Run(("ab" * least)[:least - 1], options)
 
 
 def test_another_text_is_refused(saved: Path) -> None:

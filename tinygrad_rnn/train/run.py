@@ -46,8 +46,9 @@ class Options:
 
     @property
     def least_text(self) -> int:
-        """Characters that a text must have: one window of every stream, and a tenth more to judge by."""
-        return max(20, -(-10 * (self.seq_len * self.batch + 1) // 9))
+        """Characters that a text must have: one window of every stream and one more, beside the tenth to judge by."""
+        learned = self.seq_len * self.batch + 1
+        return max(20, learned + (learned - 1) // 9)
 
 
 class Run:
