@@ -12,7 +12,8 @@ import time
 import numpy as np
 import pytest
 
-pytest.importorskip("numba")
+if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+    pytest.skip("nothing is compiled", allow_module_level=True)
 from tinygrad_rnn.kernels import jit, threads  # noqa: E402
 from tinygrad_rnn.kernels.pool import share  # noqa: E402
 from tinygrad_rnn.kernels.threads import get_num_threads, run, set_num_threads  # noqa: E402
@@ -300,10 +301,9 @@ def test_clean_exit():
     code = ("import time; from tinygrad_rnn.kernels import threads; threads.set_num_threads(3)\n"
             "threads.run(lambda part, parts: None); time.sleep({})")
     for pause in (0, 0.02):
-        for _ in range(3):
-            result = in_process(code.format(pause))
-            errors = [line for line in result.stderr.splitlines() if "compiling kernels" not in line]
-            assert (result.returncode, result.stdout, errors) == (0, "", [])
+        result = in_process(code.format(pause))
+        errors = [line for line in result.stderr.splitlines() if "compiling kernels" not in line]
+        assert (result.returncode, result.stdout, errors) == (0, "", [])
 
 
 def test_locks_are_pythons():

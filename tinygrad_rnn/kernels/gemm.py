@@ -148,7 +148,8 @@ def _matmul(a: np.ndarray, b: np.ndarray, panels: int, out: np.ndarray | None, a
                          + ("" if out.flags.writeable else ", read-only"))
     product = _products(a.dtype)
     if product is None:
-        np.add(out, np.matmul(a, b), out=out) if adds else np.matmul(a, b, out=out)
+        with np.errstate(all="ignore"):  # as compiled code is silent too
+            np.add(out, np.matmul(a, b), out=out) if adds else np.matmul(a, b, out=out)
         return out
     if not out.size or not a.shape[-1]:
         if not adds:
@@ -238,6 +239,8 @@ def _first_use(dtype: np.dtype) -> _Product | None:
         fault = f"{type(error).__name__}: {error}"
     if fault is None:
         return product
+    if None in _ready.values():
+        return None  # it was said before
     warnings.warn(f"tinygrad_rnn: the compiled matrix product does not work here ({fault}); NumPy's is used, which is "
                   "as correct, but its results may depend on the batch and on the number of threads", RuntimeWarning,
                   stacklevel=2)
