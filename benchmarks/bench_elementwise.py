@@ -1,4 +1,4 @@
-"""tanh, sigmoid, exp on 64 Ki numbers of float32, one thread; and the largest error among them, in units of the last place."""
+"""tanh, sigmoid, exp on 64 Ki numbers of float32, one thread; and their largest error, in units of the last place."""
 
 from collections.abc import Callable
 from typing import Any

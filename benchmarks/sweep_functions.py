@@ -1,0 +1,48 @@
+"""Every float32 number through every elementwise function: `python -m benchmarks.sweep_functions [name ...]`.
+
+Against the same function in float64, which the tests hold to mpmath. Some 40 s a function. Printed are the largest error
+where the result is a normal number, in units of the last place, where that is, and how many results differ in kind: a
+NaN, an infinity, a subnormal number or a zero that should be something else.
+"""
+
+import sys
+
+import numpy as np
+
+NAMES = "exp expm1 log log1p tanh sigmoid silu softplus erf gelu gelu_tanh sin cos".split()
+STEP = 1 << 22
+
+
+def sweep(name: str) -> tuple[float, float, int]:
+    """(largest error in ulp, where, how many are wrong in kind)."""
+    from tinygrad_rnn import kernels
+
+    function, limits = getattr(kernels, name), np.finfo(np.float32)
+    largest, place, wrong = 0.0, 0.0, 0
+    for first in range(0, 1 << 32, STEP):
+        x = np.arange(first, first + STEP, dtype=np.uint32).view(np.float32)
+        if name in ("sin", "cos"):
+            x = x[np.abs(x) <= 2.0**17]     # beyond, both are the C library's
+        if not len(x):
+            continue
+        result, truth = function(x), function(x.astype(np.float64))
+        rounded = truth.astype(np.float32)
+        distance = np.abs(result - truth)
+        error = distance / np.spacing(np.abs(rounded))
+        normal = np.isfinite(rounded) & (np.abs(truth) >= limits.tiny)
+        error[~normal] = 0
+        small = np.abs(truth) < limits.tiny
+        wrong += int(np.sum(small & ~(distance <= 2 * limits.smallest_subnormal)))
+        other = ~normal & ~small
+        wrong += int(np.sum(other & ~((result == rounded) | (np.isnan(result) & np.isnan(rounded)))))
+        error[normal & np.isnan(error)] = np.inf
+        worst = int(np.argmax(error))
+        if error[worst] > largest:
+            largest, place = float(error[worst]), float(x[worst])
+    return largest, place, wrong
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or NAMES:
+        with np.errstate(all="ignore"):
+            print("{}: {:.3f} ulp at {!r}, {} wrong in kind".format(name, *sweep(name)), flush=True)
