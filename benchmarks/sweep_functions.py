@@ -9,7 +9,8 @@ import sys
 
 import numpy as np
 
-NAMES = ["exp", "expm1", "log", "log1p", "tanh", "sigmoid", "silu", "softplus", "erf", "gelu", "gelu_tanh", "sin", "cos"]
+NAMES = ("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "silu", "softplus", "erf", "gelu", "gelu_tanh", "sin",
+         "cos")
 STEP = 1 << 22
 
 
