@@ -6,17 +6,20 @@
     history  (T + L, B, width)      the same for a state that is read from further back than one step
 
 L is the longest lag. Columns are padded to whole vectors, rows by one more so that they do not fall on the same cache
-sets.
+sets. Between forward and backward only the record is kept: for an LSTM 6 numbers a unit, row and step.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from .schedule import Place, Schedule
+from .schedule import Place, Schedule, row_column, slot_column
+
+LINE = 64       # bytes of the cache
 
 
 class Layout:
@@ -26,16 +29,22 @@ class Layout:
         self.lanes, self.lag = lanes, max(schedule.lags.values())
         self.scalars = {name: k for k, name in enumerate(scalars)}
         self.record, self.record_size = self._columns(schedule.record, 1)
-        self.adjoint, self.adjoint_size = self._columns(
-            {f"z{k}": schedule.slot_width(k) for k in range(len(schedule.products))}, 1)
+        slots = {slot_column(k): schedule.slot_width(k) for k in range(len(schedule.products))}
+        self.adjoint, self.adjoint_size = self._columns(slots, 1)
         self.carry, self.carry_size = self._columns(schedule.carry, 2)
         self.vectors, self.vectors_size = self._columns(vectors, 1)
-        self.history = {row: self.padded(schedule.record[f"row_{row}"], 2) for row, lag in schedule.lags.items() if lag > 1}
+        self.history = {row: self.padded(schedule.record[row_column(row)], 2)
+                        for row, lag in schedule.lags.items() if lag > 1}
 
     def padded(self, width: int, vectors: int = 1) -> int:
         """A width as whole vectors, or pairs of them; a total is one vector."""
         unit = self.lanes * vectors
         return max(1, -(-width // unit)) * unit
+
+    @property
+    def widest(self) -> int:
+        """Elements that a row of any group has at most."""
+        return max(self.record_size, self.adjoint_size, self.carry_size) + 8 * self.lanes
 
     def _columns(self, widths: Mapping[str, int], vectors: int) -> tuple[dict[str, int], int]:
         at, found = 0, {}
@@ -48,14 +57,18 @@ class Layout:
 def aligned(shape: Iterable[int], dtype: Any, zero: bool = False) -> np.ndarray:
     """An array that begins at a cache line, with a line to spare behind it."""
     shape = tuple(shape)
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = (np.zeros if zero else np.empty)(size + 192, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start:start + size].view(dtype).reshape(shape)
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    raw = (np.zeros if zero else np.empty)(size + 3 * LINE, np.uint8)
+    start = -raw.ctypes.data % LINE
+    array: np.ndarray = raw[start:start + size].view(dtype).reshape(shape)
+    return array
 
 
 class Memory:
-    """The arrays of one run, by name: "record", "y", "adjoint", "carry", "vectors", "scalars", "input v", "d_input v" ..."""
+    """The arrays of one run, by name.
+
+    "record", "y", "adjoint", "carry", "history h", "vectors", "scalars", "input v", "d_input v"; see `find`.
+    """
 
     def __init__(self, layout: Layout, steps: int, batch: int, dtype: Any) -> None:
         self.layout, self.steps, self.batch, self.dtype = layout, steps, batch, np.dtype(dtype)

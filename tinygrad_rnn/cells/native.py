@@ -1,5 +1,4 @@
-"""A schedule run by compiled code: units traced into vector code, and the table of integers that `kernels/sequence.py`
-reads.
+"""A schedule run by compiled code: units traced into vector code, and the table that `kernels/sequence.py` reads.
 
 A table depends on the sizes alone, except for the addresses in it. So it is made once for a shape, and for each run
 only the addresses are put in.
@@ -7,23 +6,26 @@ only the addresses are put in.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..kernels import llvm, sequence, threads, tiles, units
-from .memory import Layout, Memory
-from .schedule import Multiply, Place, Unit
+from ..kernels import get_num_threads, llvm, sequence, threads, tiles, units
+from .arrangement import Arrangement
+from .memory import Layout, Memory, aligned
+from .schedule import OUTSIDE, Multiply, Place, Unit, slot_column
+from .table import WORD, Table
 
-WORD = np.dtype(np.int64)
+MOST_TABLES = 64            # of one pass
+calls = units.CALLS         # what stands behind the functions of a generated module
 
 
 def lanes(dtype: Any) -> int:
     """Elements of a vector."""
-    return llvm.vector_bytes() // np.dtype(dtype).itemsize
+    return int(llvm.vector_bytes() // np.dtype(dtype).itemsize)
 
 
 _codes: dict[str, Any] = {}
@@ -39,91 +41,75 @@ def machine_code(function: Callable[..., Any], reads: Sequence[units.Operand], w
     return _codes[name]
 
 
-class Table:
-    """Integers and addresses: `word(n)`, `address("record", bytes behind its start)`."""
+class Stage(NamedTuple):
+    """Some products, by their number, and the unit that reads them, if any: a block of units after the other."""
 
-    def __init__(self) -> None:
-        self.words: list[int] = []
-        self._at: list[int] = []
-        self._names: list[str] = []
+    products: list[int]
+    unit: int | None = None
 
-    def word(self, *numbers: int) -> None:
-        self.words.extend(numbers)
 
-    def address(self, name: str, behind: int = 0) -> None:
-        self._at.append(len(self.words))
-        self._names.append(name)
-        self.words.append(behind)
+class Program(NamedTuple):
+    """A table, and in it: bytes to the stages and how many, bytes to the products inside and outside the loop."""
 
-    def finish(self) -> None:
-        """No more entries."""
-        self._template = np.array(self.words, WORD)
-        self._order = list(dict.fromkeys(self._names))
-        self._which = np.array([self._order.index(n) for n in self._names], np.intp)
-        self._where = np.array(self._at, np.intp)
-
-    def filled(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The integers, with the addresses of these arrays; "table" is the table itself."""
-        table = self._template.copy()
-        found = np.array([table.ctypes.data if n == "table" else arrays[n].ctypes.data for n in self._order], WORD)
-        table[self._where] += found[self._which]
-        return table
+    table: Table
+    stages: int
+    n_stages: int
+    inside: int
+    outside: int
+    n_outside: int
+    flat: bool              # do the rows of all steps outside the loop follow on each other?
 
 
 class Pass:
-    """One direction of a cell: its units as machine code, its products, and their tables by shape."""
+    """One direction of a cell: its units as machine code, its products, and their tables by shape.
 
-    def __init__(self, layout: Layout, dtype: Any, units_: Sequence[Unit],
-                 functions: Mapping[int, Callable[..., Any]], multiplies: Sequence[Multiply], backward: bool) -> None:
+    Parameters
+    ----------
+    functions : one a unit, of the generated module
+    """
+
+    def __init__(self, layout: Layout, dtype: Any, units_: Sequence[Unit], functions: Sequence[Callable[..., Any]],
+                 multiplies: Sequence[Multiply], backward: bool) -> None:
         self.layout, self.dtype, self.backward = layout, np.dtype(dtype), backward
-        self.units, self.multiplies = units_, multiplies
+        self.units, self.functions, self.multiplies = units_, functions, multiplies
         self.size, self.lanes = self.dtype.itemsize, layout.lanes
         self.vector = self.size * self.lanes
-        self.entries = {k: self._compiled(unit, functions[k]) for k, unit in enumerate(units_)}
-        self.panels_at, self.panels_size = self._panels()
-        self._tables: dict[Any, tuple[Table, dict[str, int]]] = {}
+        self.constants = {"zeros": np.zeros(layout.widest, self.dtype),
+                          "widths": np.array([u.width for u in units_] or [0], self.dtype)}
+        self._programs: dict[Any, Program] = {}
 
-    # ---- units
-    # ----------------------------------------------------------------------------------------------------------
-    def _operand(self, place: Place, groups: dict[str, int], kind: str) -> units.Operand:
-        key = {"constant": "scalars" if place.name in self.layout.scalars else "vectors",
-               "vector": "vectors"}.get(place.group, f"{place.group} {place.name}" if place.group in
-                                        ("history", "input", "d_input") else place.group)
-        if key in ("scalars", "vectors"):
-            kind = "scalar" if key == "scalars" else "vector"
-        masked = place.group in ("y", "input")
-        return units.Operand(groups.setdefault(key, len(groups)), kind, masked)
+    def run(self, memory: Memory, arrangement: Arrangement, parameters: Mapping[str, np.ndarray]) -> None:
+        """All steps, on all threads."""
+        arrays = {**memory.arrays, **self.constants}
+        arrays["panels"] = aligned((self._panels[1] // self.size + 16,), self.dtype)
+        for m in self.multiplies:
+            arrays.update((f"parameter {n}", np.ascontiguousarray(parameters[n])) for n in m.parameters)
+        self._pack(arrays)
+        program = self._program(memory)
+        bounds = arrangement.bounds(get_num_threads())
+        parts = len(bounds) - 1
+        table = program.table.filled(arrays)
+        base = table.ctypes.data
+        sequence.run[WORD](threads.pool_address() if parts > 1 else 0, parts, self.size, memory.steps, memory.batch,
+                           int(self.backward), bounds.ctypes.data, arrangement.active.ctypes.data,
+                           base + program.stages, program.n_stages, base + program.inside, base + program.outside,
+                           program.n_outside, int(program.flat and arrangement.ragged is None))
 
-    def _compiled(self, unit: Unit, function: Callable[..., Any]) -> Callable[[frozenset[str]], tuple[int, list[str]]]:
-        """Gives, for the inputs whose gradients gather over the steps, the address of a unit's code, and its groups."""
-
-        def entry(gathering: frozenset[str]) -> tuple[int, list[str]]:
-            groups: dict[str, int] = {}
-            reads = [self._operand(p, groups, "mean" if s.op == "mean" else "row") for s, p in unit.reads]
-            writes = [self._operand(p, groups, "add" if p.group == "d_input" and p.name in gathering else "row")
-                      for _, p in unit.writes]
-            writes += [self._operand(p, groups, "add") for _, p in unit.adds]
-            writes += [self._operand(p, groups, "total") for _, p in unit.totals]
-            return machine_code(function, tuple(reads), tuple(writes))[self.dtype], list(groups)
-
-        return entry
-
-    # ---- weights
-    # --------------------------------------------------------------------------------------------------------
+    # ---- weights ----------------------------------------------------------------------------------------------------
+    @cached_property
     def _panels(self) -> tuple[list[int], int]:
         """Where each product's panels begin, in bytes, and how many bytes all of them are."""
         at, places = 0, []
         for m in self.multiplies:
             places.append(at)
-            rows = len(m.slots) * (self.layout.padded(m.width) * m.depth if not self.backward else
-                                   m.width * self.layout.padded(m.depth, 2))
-            at += rows * self.size + 64
+            one = m.width * self.layout.padded(m.depth, 2) if self.backward else self.layout.padded(m.width) * m.depth
+            at += len(m.slots) * one * self.size + 64
         return places, at
 
-    @functools.cached_property
+    @cached_property
     def _weights(self) -> Table:
         table = Table()
-        for m, at in zip(self.multiplies, self.panels_at):
+        for m, at in zip(self.multiplies, self._panels[0]):
             for k, name in enumerate(m.parameters):
                 table.address(f"parameter {name}")
                 table.word(m.width, m.depth, m.depth * self.size)
@@ -132,20 +118,92 @@ class Pass:
                     table.word(len(m.slots) * m.width * 2 * self.vector, k * m.width)
                 else:
                     table.word(len(m.slots) * m.depth * self.vector, k * m.depth)
-        table.finish()
-        return table
+        return table.finish()
 
-    def pack(self, arrays: Mapping[str, np.ndarray]) -> None:
+    def _pack(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Copy the weights into the order in which the tiles read them."""
         table = self._weights.filled(arrays)
-        count = len(table) * 8 // sequence.WEIGHTS
-        if count:
+        if len(table):
             sequence.pack_weights[WORD](tiles.pack_columns[self.dtype], tiles.pack_rows[self.dtype], self.size,
-            self.lanes,
-                                        int(not self.backward), table.ctypes.data, count)
+                                        self.lanes, int(not self.backward), table.ctypes.data,
+                                        table.nbytes // sequence.WEIGHTS)
 
-    # ---- the table
-    # ------------------------------------------------------------------------------------------------------
+    # ---- the table --------------------------------------------------------------------------------------------------
+    def _program(self, memory: Memory) -> Program:
+        """The table for the shapes and strides of a run."""
+        outer = [(n, a.strides, a.ndim) for n, a in memory.arrays.items() if n.startswith(("input", "d_input", "y"))]
+        key = memory.steps, memory.batch, tuple(outer)
+        found = self._programs.get(key)
+        if found is None:
+            if len(self._programs) >= MOST_TABLES:
+                self._programs.clear()
+            found = self._programs[key] = self._build(memory)
+        return found
+
+    def _stages(self) -> list[Stage]:
+        """What a step does, in order. Forward, a unit follows the products that it reads, block by block."""
+        inside = [k for k, m in enumerate(self.multiplies) if m.stage != OUTSIDE]
+        last = max([u.stage for u in self.units] + [self.multiplies[k].stage for k in inside], default=-1)
+        stages: list[Stage] = []
+        for stage in range(last + 1):
+            here = [k for k in inside if self.multiplies[k].stage == stage]
+            ready = [k for k, u in enumerate(self.units) if u.stage == stage]
+            fused: dict[int, list[int]] = {k: [] for k in ready}
+            if not self.backward:
+                for k in ready:
+                    fused[k] = [p for p in here if self.multiplies[p].width == self.units[k].width]
+            alone = [p for p in here if not any(p in products for products in fused.values())]
+            stages += [Stage([p]) for p in alone]
+            stages += [Stage(products, k) for k, products in fused.items()]
+        return stages
+
+    def _build(self, memory: Memory) -> Program:
+        """The whole table: units, stages, products in the loop, products outside."""
+        table, stages = Table(), self._stages()
+        gathering = frozenset(n.removeprefix("d_input ") for n, a in memory.arrays.items()
+                              if n.startswith("d_input") and a.ndim == 2)
+        codes, places = [], []
+        for k in range(len(self.units)):
+            places.append(8 * len(table.words))
+            codes.append(self._unit(table, memory, k, gathering))
+        stages_at = 8 * len(table.words)
+        first = 0
+        for stage in stages:
+            self._stage(table, stage, first, codes, places)
+            first += len(stage.products)
+        inside_at = 8 * len(table.words)
+        for stage in stages:
+            for k in stage.products:
+                self._product(table, memory, k, self._each(stage.products))
+        outside_at = 8 * len(table.words)
+        outside = [k for k, m in enumerate(self.multiplies) if m.stage == OUTSIDE]
+        for k in outside:
+            self._product(table, memory, k, self._each([k]))
+        flat = True
+        for k in outside:
+            name, timed, *_ = memory.find(self.multiplies[k].source)
+            step, row = self._strides(memory, name)
+            flat = flat and timed and step == memory.batch * row
+        return Program(table.finish(), stages_at, len(stages), inside_at, outside_at, len(outside), flat)
+
+    def _each(self, products: Sequence[int]) -> int:
+        """Vectors of units in a block: two where each product has just one slot, to fill its tile."""
+        if self.backward:
+            return 1
+        return 2 if products and all(len(self.multiplies[k].slots) == 1 for k in products) else 1
+
+    def _stage(self, table: Table, stage: Stage, first: int, codes: Sequence[int], places: Sequence[int]) -> None:
+        end, each = first + len(stage.products), self._each(stage.products)
+        if stage.unit is None:
+            m = self.multiplies[stage.products[0]]
+            vectors = -(-(m.depth if self.backward else m.width) // self.lanes)
+            table.word(0, 0, -(-vectors // (2 if self.backward else each)), 0, 0, first, end, 1)
+            return
+        width = self.units[stage.unit].width
+        table.word(codes[stage.unit])
+        table.address("table", places[stage.unit])
+        table.word(-(-self.layout.padded(width) // (each * self.lanes)), self.lanes, width, first, end, each)
+
     def _strides(self, memory: Memory, name: str) -> tuple[int, int]:
         """Bytes of a step and of a row."""
         array = memory.arrays[name]
@@ -153,16 +211,32 @@ class Pass:
             return 0, 0
         return (array.strides[0], array.strides[1]) if array.ndim == 3 else (0, array.strides[0])
 
-    def _base(self, memory: Memory, name: str, index: int) -> int:
-        """Bytes to step `index`."""
-        return index * self._strides(memory, name)[0]
+    # ---- units ------------------------------------------------------------------------------------------------------
+    def _operand(self, place: Place, groups: dict[str, int], kind: str) -> units.Operand:
+        """Where an argument or a result stands; a group that is new gets the next number."""
+        group = f"{place.group} {place.name}" if place.group in ("history", "input", "d_input") else place.group
+        if place.group in ("constant", "vector"):
+            scalar = place.group == "constant" and place.name in self.layout.scalars
+            group, kind = ("scalars", "scalar") if scalar else ("vectors", "vector")
+        return units.Operand(groups.setdefault(group, len(groups)), kind, place.group in ("y", "input"))
 
-    def _unit_table(self, table: Table, memory: Memory, unit: Unit, groups: list[str]) -> None:
-        table.address("widths", unit_width_index(self.units, unit) * self.size)
-        first = {"record": memory.layout.lag, "adjoint": 0}
+    def _unit(self, table: Table, memory: Memory, number: int, gathering: frozenset[str]) -> int:
+        """Write down where a unit finds its operands; gives the address of its code.
+
+        gathering : inputs that all steps share: their gradients are summed
+        """
+        unit = self.units[number]
+        groups: dict[str, int] = {}
+        reads = [self._operand(p, groups, "mean" if s.op == "mean" else "row") for s, p in unit.reads]
+        writes = [self._operand(p, groups, "add" if p.group == "d_input" and p.name in gathering else "row")
+                  for _, p in unit.writes]
+        writes += [self._operand(p, groups, "add") for _, p in unit.adds]
+        writes += [self._operand(p, groups, "total") for _, p in unit.totals]
+        table.address("widths", number * self.size)
         for name in groups:
             step, row = self._strides(memory, name)
-            table.address(name, first.get(name, memory.layout.lag if name.startswith("history") else 0) * step)
+            before = memory.layout.lag if name.startswith(("record", "history")) else 0
+            table.address(name, before * step)
             table.word(step, row)
         for _, place in (*unit.reads, *unit.results()):
             if place.group == "constant" and place.name in self.layout.scalars:
@@ -171,126 +245,47 @@ class Pass:
             name, _, _, column = memory.find(place)
             step = self._strides(memory, name)[0]
             table.word(column * self.size - (place.lag * step if place.group in ("record", "history") else 0))
+        return int(machine_code(self.functions[number], tuple(reads), tuple(writes))[self.dtype])
 
-    def _product(self, table: Table, memory: Memory, m: Multiply, at: int, pair: bool) -> None:
+    # ---- products ---------------------------------------------------------------------------------------------------
+    def _product(self, table: Table, memory: Memory, number: int, each: int) -> None:
         """One product: forward into the slots of the record, backward from those of the adjoint record."""
+        m, panels = self.multiplies[number], self._panels[0][number]
         name, _, index, column = memory.find(m.source)
         step, row = self._strides(memory, name)
-        z_name = "adjoint" if self.backward else "record"
-        z_columns = memory.layout.adjoint if self.backward else memory.layout.record
+        source = column * self.size + index * step
+        z_name, columns = ("adjoint", self.layout.adjoint) if self.backward else ("record", self.layout.record)
         z_step, z_row = self._strides(memory, z_name)
-        z_at = z_columns[f"z{m.slots[0]}"] * self.size + (0 if self.backward else memory.layout.lag * z_step)
-        slot = self.layout.padded(m.width) * self.size
-        source_at = column * self.size + index * step
-        forms = {v: sequence.tiles[v][self.dtype] for v in range(1, sequence.SLOTS + 1)}
-        fresh = m.fresh and not memory.gathers(m.source)
+        z = columns[slot_column(m.slots[0])] * self.size + (0 if self.backward else self.layout.lag * z_step)
+        slot, count = self.layout.padded(m.width) * self.size, len(m.slots)
+        tile = {v: sequence.tiles[v][self.dtype] for v in range(1, sequence.SLOTS + 1)}
         if self.backward:
             vectors = -(-m.depth // self.lanes)
             last = 2 - vectors % 2
-            table.word(forms[2], forms[last])
-            table.address(z_name, z_at)
-            table.word(z_step, z_row, len(m.slots), slot, m.width)
-            table.address("panels", at)
-            table.word(len(m.slots) * m.width * 2 * self.vector, self.vector, 2 * self.vector, last * self.vector)
-            self._start(table, fresh)
-            table.address(name, source_at)
+            table.word(tile[2], tile[last])
+            table.address(z_name, z)
+            table.word(z_step, z_row, count, slot, m.width)
+            table.address("panels", panels)
+            table.word(count * m.width * 2 * self.vector, self.vector, 2 * self.vector, last * self.vector)
+            self._start(table, m.fresh and not memory.gathers(m.source))
+            table.address(name, source)
             table.word(step, row, self.vector, 2 * self.vector, -(-vectors // 2))
             return
-        blocks = self.layout.padded(m.width) // self.lanes
-        each = 2 if pair else 1
-        last = each - (-blocks % each)
-        table.word(forms[len(m.slots) * each], forms[len(m.slots) * last])
-        table.address(name, source_at)
+        vectors = self.layout.padded(m.width) // self.lanes
+        last = each - (-vectors % each)
+        table.word(tile[count * each], tile[count * last])
+        table.address(name, source)
         table.word(step, row, 1, 0, m.depth)
-        table.address("panels", at)
-        table.word(len(m.slots) * each * m.depth * self.vector, m.depth * self.vector, self.vector, self.vector)
-        self._start(table, fresh)
-        table.address(z_name, z_at)
-        table.word(z_step, z_row, self.vector if pair else slot, each * self.vector, -(-blocks // each))
+        table.address("panels", panels)
+        table.word(count * each * m.depth * self.vector, m.depth * self.vector, self.vector, self.vector)
+        self._start(table, m.fresh)
+        table.address(z_name, z)
+        table.word(z_step, z_row, self.vector if each > 1 else slot, each * self.vector, -(-vectors // each))
 
     @staticmethod
     def _start(table: Table, fresh: bool) -> None:
+        """What a product adds to: zeros, or what stands in the result."""
         if fresh:
             table.address("zeros")
         else:
             table.word(0)
-
-    def _table(self, memory: Memory) -> tuple[Table, dict[str, int]]:
-        """The whole table: stages, products in the loop, products outside, units; and where each part begins."""
-        gathering = frozenset(n[8:] for n in memory.arrays if n.startswith("d_input") and memory.arrays[n].ndim == 2)
-        stages: list[tuple[Unit | None, list[int]]] = []
-        inside = [k for k, m in enumerate(self.multiplies) if m.stage >= 0]
-        order: list[int] = []
-        last = max([u.stage for u in self.units] + [self.multiplies[k].stage for k in inside], default=-1)
-        for stage in range(last + 1):
-            here = [k for k in inside if self.multiplies[k].stage == stage]
-            for unit in [u for u in self.units if u.stage == stage]:
-                feeding = [] if self.backward else [k for k in here if self.multiplies[k].width == unit.width]
-                here = [k for k in here if k not in feeding]
-                if self.backward and here:
-                    stages += [(None, [k]) for k in here]
-                    here = []
-                stages.append((unit, feeding))
-            # Products whose slots only a later stage reads, or, at the end of the backward pass, that lead to the
-            # states.
-            at = len(stages) - sum(u is not None and u.stage == stage for u, _ in stages) if not self.backward else len(stages)
-            stages[at:at] = [(None, [k]) for k in here]
-        table, at = Table(), {}
-        entries = {id(u): self.entries[k](gathering) for k, u in enumerate(self.units)}
-        sizes = {id(u): 1 + 3 * len(entries[id(u)][1]) + len(u.reads) + len(u.results()) for u in self.units}
-        unit_at, position = {}, len(stages) * sequence.STAGE // 8
-        for u in self.units:
-            unit_at[id(u)] = position
-            position += sizes[id(u)]
-        pairs: dict[int, bool] = {}
-        for u, ks in stages:
-            pair = not self.backward and bool(ks) and all(len(self.multiplies[k].slots) == 1 for k in ks)
-            pairs.update(dict.fromkeys(ks, pair))
-            if u is not None:
-                address = entries[id(u)][0]
-                table.word(address)
-                table.address("table", unit_at[id(u)] * 8)
-                each = 2 if pair else 1
-                blocks = -(-self.layout.padded(u.width) // (each * self.lanes))
-                table.word(blocks, self.lanes, u.width, len(order), len(order) + len(ks), each)
-            else:
-                m = self.multiplies[ks[0]]
-                vectors = -(-(m.depth if self.backward else m.width) // self.lanes)
-                table.word(0, 0, -(-vectors // 2) if self.backward or pair else vectors, 0, 0, len(order), len(order) + 1, 1)
-            order += ks
-        for u in self.units:
-            self._unit_table(table, memory, u, entries[id(u)][1])
-        at["products"] = len(table.words)
-        for k in order:
-            self._product(table, memory, self.multiplies[k], self.panels_at[k], pairs[k])
-        at["outside"] = len(table.words)
-        outside = [k for k, m in enumerate(self.multiplies) if m.stage < 0]
-        for k in outside:
-            m = self.multiplies[k]
-            self._product(table, memory, m, self.panels_at[k], not self.backward and len(m.slots) == 1)
-        at["stages"], at["n_outside"] = len(stages), len(outside)
-        timed = [memory.find(self.multiplies[k].source) for k in outside]
-        at["flat"] = int(all(t[1] and memory.arrays[t[0]].strides[0] == memory.batch * memory.arrays[t[0]].strides[1]
-                             for t in timed))
-        table.finish()
-        return table, at
-
-    def run(self, memory: Memory, active: np.ndarray, bounds: np.ndarray, ragged: bool, key: Any) -> None:
-        """All steps, on all threads."""
-        self.pack(memory.arrays)
-        if key not in self._tables:
-            if len(self._tables) > 64:
-                self._tables.clear()
-            self._tables[key] = self._table(memory)
-        template, at = self._tables[key]
-        table = template.filled(memory.arrays)
-        base, parts = table.ctypes.data, len(bounds) - 1
-        sequence.run[WORD](threads.pool_address() if parts > 1 else 0, parts, self.size, memory.steps, memory.batch,
-                           int(self.backward), bounds.ctypes.data, active.ctypes.data, base, at["stages"],
-                           base + 8 * at["products"], base + 8 * at["outside"], at["n_outside"],
-                           int(at["flat"] and not ragged))
-
-
-def unit_width_index(all_units: Sequence[Unit], unit: Unit) -> int:
-    """Position of a unit's width among the widths that a run keeps as floating-point numbers."""
-    return next(k for k, u in enumerate(all_units) if u is unit)

@@ -7,64 +7,82 @@ from typing import Any
 
 import numpy as np
 
-from .memory import Memory
-from .schedule import Multiply, Place, Unit
+from .. import kernels
+from .arrangement import Arrangement
+from .memory import Layout, Memory
+from .schedule import OUTSIDE, Multiply, Place, Unit, slot_column
+
+# What stands behind the functions of a generated module.
+calls: dict[str, Callable[..., Any]] = {
+    "tanh": np.tanh, "sigmoid": kernels.sigmoid, "softplus": kernels.softplus, "exp": np.exp, "log": np.log,
+    "relu": lambda x: np.maximum(x, 0), "step": lambda x: (x > 0).astype(x.dtype), "sqrt": np.sqrt, "abs": np.abs,
+    "sign": np.sign, "maximum": np.maximum, "minimum": np.minimum}
 
 
-def run(memory: Memory, units: Sequence[Unit], functions: Mapping[int, Callable[..., Any]], multiplies: Sequence[Multiply],
-        weights: Mapping[str, np.ndarray], active: np.ndarray, backward: bool) -> None:
-    """All steps of one pass.
-
-    functions : number of a unit -> its function
-    active : (T,), how many rows are not over; rows are sorted, the longest first
-    """
-    steps = range(memory.steps - 1, -1, -1) if backward else range(memory.steps)
-    multiply = _backward if backward else _forward
-    last = max([u.stage for u in units] + [m.stage for m in multiplies], default=0)
-    for step in steps:
-        rows = int(active[step])
-        order = [-1, *range(last + 1)] if not backward else [*range(last + 1), -1]
-        for stage in order:
-            for m in multiplies:
-                if m.stage == stage:
-                    multiply(memory, m, weights, step, rows)
-            for k, unit in enumerate(units):
-                if unit.stage == stage:
-                    _unit(memory, unit, functions[k], step, rows)
+def lanes(_dtype: Any) -> int:
+    """Columns are padded to so many elements: any number shows that padding is not read."""
+    return 4
 
 
-def _forward(memory: Memory, m: Multiply, weights: Mapping[str, np.ndarray], step: int, rows: int) -> None:
-    source = memory.rows(m.source, step, m.depth, rows)
-    for slot, name in zip(m.slots, m.parameters):
-        z = memory.rows(Place("record", f"z{slot}"), step, m.width, rows)
-        z[:] = source @ weights[name].T + (0 if m.fresh else z)
+class Pass:
+    """One direction of a cell; the same interface as `native.Pass`."""
 
+    def __init__(self, layout: Layout, dtype: Any, units: Sequence[Unit], functions: Sequence[Callable[..., Any]],
+                 multiplies: Sequence[Multiply], backward: bool) -> None:
+        self.layout, self.dtype, self.backward = layout, np.dtype(dtype), backward
+        self.units, self.functions, self.multiplies = units, functions, multiplies
 
-def _backward(memory: Memory, m: Multiply, weights: Mapping[str, np.ndarray], step: int, rows: int) -> None:
-    to = memory.rows(m.source, step, m.depth, rows)
-    total = sum(memory.rows(Place("adjoint", f"z{slot}"), step, m.width, rows) @ weights[name]
-                for slot, name in zip(m.slots, m.parameters))
-    to[:] = total + (0 if m.fresh and not memory.gathers(m.source) else to)
+    def run(self, memory: Memory, arrangement: Arrangement, parameters: Mapping[str, np.ndarray]) -> None:
+        """All steps."""
+        last = max([u.stage for u in self.units] + [m.stage for m in self.multiplies], default=-1)
+        steps, stages = range(memory.steps), [OUTSIDE, *range(last + 1)]
+        multiply = self._multiply
+        if self.backward:
+            steps, stages, multiply = steps[::-1], [*range(last + 1), OUTSIDE], self._multiply_back
+        with np.errstate(all="ignore"):
+            for step in steps:
+                rows = int(arrangement.active[step])
+                for stage in stages:
+                    for m in self.multiplies:
+                        if m.stage == stage:
+                            multiply(memory, m, parameters, step, rows)
+                    for unit, function in zip(self.units, self.functions):
+                        if unit.stage == stage:
+                            self._unit(memory, unit, function, step, rows)
 
+    @staticmethod
+    def _multiply(memory: Memory, m: Multiply, weights: Mapping[str, np.ndarray], step: int, rows: int) -> None:
+        source = memory.rows(m.source, step, m.depth, rows)
+        for slot, name in zip(m.slots, m.parameters):
+            z = memory.rows(Place("record", slot_column(slot)), step, m.width, rows)
+            z[:] = source @ weights[name].T + (0 if m.fresh else z)
 
-def _unit(memory: Memory, unit: Unit, function: Callable[..., Any], step: int, rows: int) -> None:
-    values = []
-    for symbol, place in unit.reads:
-        if symbol.op == "mean":
-            total = memory.rows(place, step, memory.layout.lanes, rows).sum(-1, keepdims=True)
-            values.append(total / memory.dtype.type(unit.width))
-        elif place.group == "constant" and place.name not in memory.layout.vectors:
-            values.append(memory.arrays["scalars"][memory.layout.scalars[place.name]])
-        else:
-            values.append(memory.rows(place, step, unit.width, rows))
-    results = iter(function(*values))
-    changes = []
-    for k, (_, place) in enumerate((*unit.writes, *unit.adds)):
-        to, value = memory.rows(place, step, unit.width, rows), next(results)
-        changes.append((to, value + to if k >= len(unit.writes) or memory.gathers(place) else value))
-    for _, place in unit.totals:
-        total = np.zeros((rows, memory.layout.lanes), memory.dtype)
-        total[:, 0] = np.broadcast_to(next(results), (rows, unit.width)).sum(-1)
-        changes.append((memory.rows(place, step, memory.layout.lanes, rows), total))
-    for to, value in changes:
-        to[:] = value
+    @staticmethod
+    def _multiply_back(memory: Memory, m: Multiply, weights: Mapping[str, np.ndarray], step: int, rows: int) -> None:
+        to = memory.rows(m.source, step, m.depth, rows)
+        total = sum(memory.rows(Place("adjoint", slot_column(slot)), step, m.width, rows) @ weights[name]
+                    for slot, name in zip(m.slots, m.parameters))
+        to[:] = total + (0 if m.fresh and not memory.gathers(m.source) else to)
+
+    @staticmethod
+    def _unit(memory: Memory, unit: Unit, function: Callable[..., Any], step: int, rows: int) -> None:
+        lanes, values = memory.layout.lanes, []
+        for symbol, place in unit.reads:
+            if symbol.op == "mean":
+                total = memory.rows(place, step, lanes, rows).sum(-1, keepdims=True)
+                values.append(total / memory.dtype.type(unit.width))
+            elif place.group == "constant" and place.name in memory.layout.scalars:
+                values.append(memory.arrays["scalars"][memory.layout.scalars[place.name]])
+            else:
+                values.append(memory.rows(place, step, unit.width, rows))
+        results = iter(function(*values))
+        changes = []                # written once all is computed: a result may stand where an argument does
+        for k, (_, place) in enumerate((*unit.writes, *unit.adds)):
+            to, value = memory.rows(place, step, unit.width, rows), next(results)
+            changes.append((to, value + to if k >= len(unit.writes) or memory.gathers(place) else value))
+        for _, place in unit.totals:
+            total = np.zeros((rows, lanes), memory.dtype)
+            total[:, 0] = np.broadcast_to(next(results), (rows, unit.width)).sum(-1)
+            changes.append((memory.rows(place, step, lanes, rows), total))
+        for to, value in changes:
+            to[:] = value

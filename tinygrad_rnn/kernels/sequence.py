@@ -15,10 +15,12 @@ B[segment, k, s]`.
 
 from __future__ import annotations
 
+import functools
 from collections import namedtuple
+from typing import Any
 
 from .jit import helper, kernel, native
-from .llvm import Emit, Int, call, load
+from .llvm import Emit, Int, V, call, load
 from .pool import share
 from .tiles import ROWS as _ROWS
 
@@ -33,8 +35,7 @@ PRODUCT = 20 * 8
  LAST_K, START, C, C_STEP, C_ROW, SLOT, C_BLOCK, COUNT) = range(0, PRODUCT, 8)
 
 
-# ---- tiles
-# --------------------------------------------------------------------------------------------------------------
+# ---- tiles -----------------------------------------------------------------------------------------------------------
 def _tile(vectors: int):
     def kernel(e: Emit, m: Int, a: Int, a_row: Int, segments: Int, segment: Int, depth: Int, b: Int, b_vector: Int,
                b_k: Int, start: Int, start_row: Int, c: Int, c_row: Int, slot: Int) -> None:
@@ -44,7 +45,7 @@ def _tile(vectors: int):
 
         def tile(i: Int, left: Int, a: Int, start: Int, c: Int):
             rows = (left + (tiles - i - 1)) // (tiles - i)
-            e.switch(rows, {r: lambda r=r: case(r, a, start, c) for r in range(1, limit + 1)})
+            e.switch(rows, {r: functools.partial(case, r, a, start, c) for r in range(1, limit + 1)})
             return [left - rows, a + rows * a_row, start + rows * start_row, c + rows * c_row]
 
         def case(rows: int, a: Int, start: Int, c: Int) -> None:
@@ -52,9 +53,8 @@ def _tile(vectors: int):
                 for s in range(vectors):
                     e.prefetch(start + r * start_row + s * slot)
 
-            def along(i: Int, a: Int, b: Int, *sums):
-                b, *sums = _multiply(e, rows, vectors, a, a_row, b, b_vector, b_k, depth, sums)
-                return [a + segment, b, *sums]
+            def along(i: Int, a: Int, b: Int, *sums: V) -> list[Any]:
+                return [a + segment, *_multiply(e, rows, vectors, a, a_row, b, b_vector, b_k, depth, list(sums))]
 
             zeros = [e.const(0.0)] * (rows * vectors)
             sums = e.loop(segments, along, a, b, *zeros, at_least_once=True)[2:]
@@ -68,7 +68,7 @@ def _tile(vectors: int):
 
 
 def _multiply(e: Emit, rows: int, vectors: int, a: Int, a_row: Int, b: Int, b_vector: Int, b_k: Int, depth: Int,
-              sums: list) -> list:
+              sums: list[V]) -> list[Any]:
     """Add A B over one segment to the sums; gives where B goes on, and the sums."""
     groups = range(0, rows, 3)
 
@@ -99,8 +99,7 @@ def _multiply(e: Emit, rows: int, vectors: int, a: Int, a_row: Int, b: Int, b_ve
 tiles = {vectors: _tile(vectors) for vectors in range(1, SLOTS + 1)}
 
 
-# ---- the loop over time
-# -------------------------------------------------------------------------------------------------
+# ---- the loop over time ----------------------------------------------------------------------------------------------
 Job = namedtuple("Job", "size steps batch backward bounds active stages n_stages products outside n_outside flat")
 
 
@@ -118,7 +117,8 @@ def multiply(product, block, step, row, rows):
     a_row = load(product + A_ROW)
     a = load(product + A) + step * load(product + A_STEP) + row * a_row
     call(tile, (rows, a, a_row, load(product + SEGMENTS), load(product + SEGMENT), load(product + DEPTH),
-                load(product + PANELS) + block * load(product + PANEL_BLOCK), load(product + PANEL_VECTOR), b_k, start, start_row, c, c_row, load(product + SLOT)))
+                load(product + PANELS) + block * load(product + PANEL_BLOCK), load(product + PANEL_VECTOR), b_k,
+                start, start_row, c, c_row, load(product + SLOT)))
 
 
 @helper
@@ -181,14 +181,14 @@ def band(part, parts, job):
 
 
 @kernel("void(intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp)", dtypes="q")
-def run(pool, parts, size, steps, batch, backward, bounds, active, stages, n_stages, products, outside_products, n_outside, flat):
+def run(pool, parts, size, steps, batch, backward, bounds, active, stages, n_stages, products, outsiders, n_outside,
+        flat):
     """The whole sequence for all rows, by the threads of a pool; see `band`."""
-    job = Job(size, steps, batch, backward, bounds, active, stages, n_stages, products, outside_products, n_outside, flat)
+    job = Job(size, steps, batch, backward, bounds, active, stages, n_stages, products, outsiders, n_outside, flat)
     share(pool, parts, band, (job,))
 
 
-# ---- weights as the tiles read them
-# -------------------------------------------------------------------------------------
+# ---- weights as the tiles read them ----------------------------------------------------------------------------------
 WEIGHTS = 7 * 8
 SOURCE, SOURCE_ROWS, SOURCE_COLUMNS, SOURCE_ROW, TO, TO_BLOCK, BEFORE = range(0, WEIGHTS, 8)
 
@@ -199,8 +199,9 @@ def pack_weights(pack_columns, pack_rows, size, lanes, forward, table, count):
     vector = lanes * size
     for i in range(count):
         entry = table + i * WEIGHTS
-        source, row, block, before = load(entry + SOURCE), load(entry + SOURCE_ROW), load(entry + TO_BLOCK), load(entry + BEFORE)
-        rows, columns, to = load(entry + SOURCE_ROWS), load(entry + SOURCE_COLUMNS), load(entry + TO)
+        source, row = load(entry + SOURCE), load(entry + SOURCE_ROW)
+        rows, columns = load(entry + SOURCE_ROWS), load(entry + SOURCE_COLUMNS)
+        to, block, before = load(entry + TO), load(entry + TO_BLOCK), load(entry + BEFORE)
         if forward:
             for v in range((rows + lanes - 1) // lanes):
                 call(pack_columns, (columns, min(lanes, rows - v * lanes), 1, source + v * lanes * row, row,
@@ -209,4 +210,5 @@ def pack_weights(pack_columns, pack_rows, size, lanes, forward, table, count):
             for v in range(0, (columns + lanes - 1) // lanes, 2):
                 left = min(2 * lanes, columns - v * lanes)
                 vectors = (left + lanes - 1) // lanes
-                call(pack_rows, (rows, left, vectors, source + v * vector, row, to + v // 2 * block + before * vectors * vector))
+                call(pack_rows, (rows, left, vectors, source + v * vector, row,
+                                 to + v // 2 * block + before * vectors * vector))

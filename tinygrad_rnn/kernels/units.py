@@ -1,9 +1,10 @@
-"""The elementwise part of a recurrent step, as machine code: one straight-line function, over the rows of a batch and
-one vector of units at a time, while the product that came before is still in the nearest cache.
+"""The elementwise part of a recurrent step, as machine code: one straight-line function, called a vector of units at a
+time for the rows of a batch, while the product that came before is still in the nearest cache.
 
 The function is plain Python (`i = sigmoid(z_i + b_i)` ...), the same that the cell compiler shows and that runs on
 NumPy rows without the JIT; here it is traced on the vectors of `llvm.py`. What it reads and writes stands in *groups*:
-memory with one stride a step and one a row, in which an operand is a constant distance away. A table of integers tells where it is:
+memory with one stride a step and one a row, in which an operand is a constant distance away. A table of integers tells
+where it is:
 
     address of the number of units (a floating-point number)
     base, step stride, row stride        for each group, in bytes
@@ -28,12 +29,16 @@ GROUP, GROUP_SIZE = 8, 24
 class Operand:
     """Where one argument or result stands, and what is done with it.
 
-    group : index of its group in the table
-    kind : of an argument "row" (one value a row and unit), "vector" (one a unit), "scalar" (one), "mean" (of a row's
-    units, from
-        partial sums); of a result "row", "add" (to what stands there), "total" (partial sums over a row's units)
-    masked : True for memory that is not padded to whole vectors: lanes beyond the last unit are neither read nor
-    written
+    Attributes
+    ----------
+    group : int
+        Index of its group in the table.
+    kind : str
+        Of an argument "row" (one value a row and unit), "vector" (one a unit), "scalar" (one), "mean" (of a row's
+        units, from partial sums); of a result "row", "add" (to what stands there), "total" (partial sums over a row's
+        units).
+    masked : bool
+        For memory that is not padded to whole vectors: lanes beyond the last unit are neither read nor written.
     """
 
     group: int

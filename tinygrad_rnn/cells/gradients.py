@@ -1,0 +1,74 @@
+"""Gradients of the parameters, once all steps are done: one product for each source, or a sum over rows and steps."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from .. import kernels
+from .memory import Memory
+from .schedule import Multiply, Schedule, slot_column
+
+
+def parameter_gradients(schedule: Schedule, memory: Memory, vectors: Sequence[str],
+                        wanted: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """Gradients by name.
+
+    Parameters
+    ----------
+    memory : of a backward pass that is over
+    vectors : names of the learned vectors
+    wanted : names, None for all
+    """
+    found: dict[str, np.ndarray] = {}
+    for m in schedule.multiplies:
+        if wanted is None or any(name in wanted for name in m.parameters):
+            found.update(_matrices(memory, m))
+    biases: dict[int, np.ndarray] = {}
+    for name in vectors:
+        if wanted is not None and name not in wanted:
+            continue
+        if name in schedule.bias_of:
+            slot = schedule.bias_of[name]
+            if slot not in biases:
+                column = memory.layout.adjoint[slot_column(slot)]
+                d = _flat(memory.arrays["adjoint"])[:, column:column + schedule.slot_width(slot)]
+                biases[slot] = _column_sums(d)
+            found[name] = biases[slot].copy()
+        elif name in schedule.gathered:
+            column = memory.layout.carry[schedule.gathered[name]]
+            width = schedule.carry[schedule.gathered[name]]
+            found[name] = _column_sums(memory.arrays["carry"][:, column:column + width])
+    return found
+
+
+def _matrices(memory: Memory, m: Multiply) -> dict[str, np.ndarray]:
+    """The gradients of the matrices that multiply one source: outer products, summed over rows and steps."""
+    layout, arrays = memory.layout, memory.arrays
+    steps, batch = memory.steps, memory.batch
+    name, timed, index, column = memory.find(m.source)
+    padded, first = layout.padded(m.width), layout.adjoint[slot_column(m.slots[0])]
+    adjoint = arrays["adjoint"]
+    if timed:
+        d = _flat(adjoint)[:, first:first + padded * len(m.slots)]
+        source = _flat(arrays[name][index:index + steps, :, column:column + m.depth])
+    else:       # the same source at every step: the gradients are summed first
+        d = _column_sums(adjoint.reshape(steps, -1)).reshape(batch, -1)[:, first:first + padded * len(m.slots)]
+        source = arrays[name][:, :m.depth]
+    product = kernels.matmul(d.T, source)
+    return {parameter: product[k * padded:k * padded + m.width] for k, parameter in enumerate(m.parameters)}
+
+
+def _flat(x: np.ndarray) -> np.ndarray:
+    """(T, B, n) as (T B, n), without copying where steps follow on each other."""
+    steps, batch, n = x.shape
+    if x.strides[0] != batch * x.strides[1]:
+        return x.reshape(steps * batch, n)
+    return np.lib.stride_tricks.as_strided(x, (steps * batch, n), x.strides[1:])
+
+
+def _column_sums(x: np.ndarray) -> np.ndarray:
+    """Sums over the rows, as a product with a row of ones: its order of summation is fixed, and it is fast."""
+    sums: np.ndarray = kernels.matmul(np.ones((1, len(x)), x.dtype), x)[0]
+    return sums

@@ -1,0 +1,44 @@
+"""A table of integers for compiled code, most of which are known once and for all, the others addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+WORD = np.dtype(np.int64)
+
+
+class Table:
+    """Integers and addresses, in order: `word(n)`, `address("record", bytes behind its start)`; `filled` gives them.
+
+    "table" is the address of the table itself.
+    """
+
+    def __init__(self) -> None:
+        self.words: list[int] = []
+        self._addresses: list[tuple[int, str]] = []         # where, of what
+
+    def word(self, *numbers: int) -> None:
+        """More integers."""
+        self.words.extend(numbers)
+
+    def address(self, name: str, behind: int = 0) -> None:
+        """An address that each run knows, and so many bytes."""
+        self._addresses.append((len(self.words), name))
+        self.words.append(behind)
+
+    def finish(self) -> Table:
+        """No more entries."""
+        self._template = np.array(self.words, WORD)
+        self._names = list(dict.fromkeys(name for _, name in self._addresses))
+        self._where = np.array([where for where, _ in self._addresses], np.intp)
+        self._which = np.array([self._names.index(name) for _, name in self._addresses], np.intp)
+        return self
+
+    def filled(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The integers, with the addresses of these arrays."""
+        table = self._template.copy()
+        found = np.array([(table if n == "table" else arrays[n]).ctypes.data for n in self._names], WORD)
+        table[self._where] += found[self._which]
+        return table
