@@ -15,7 +15,8 @@ def sigma(u):
 
 
 def norm(u):
-    return (u - u.mean(-1, keepdims=True)) / np.sqrt(((u - u.mean(-1, keepdims=True)) ** 2).mean(-1, keepdims=True) + 1e-5)
+    return (u - u.mean(-1, keepdims=True)) / np.sqrt(((u - u.mean(-1, keepdims=True)) ** 2).mean(-1, keepdims=True)
+                                                     + 1e-5)
 
 
 def affine(p, row, *sources):
@@ -23,7 +24,7 @@ def affine(p, row, *sources):
     return sum(v @ p[f"W_{row}_{name}"].T for name, v in sources) + p[f"b_{row}"]
 
 
-# ---- simple networks ----------------------------------------------------------------------------------------------------
+# ---- simple networks ------------------------------------------------------------------------------------------------
 def rnn(f):
     return lambda p, x, s: (f(affine(p, "h", ("x", x), ("h", s[0]))),)
 
@@ -41,7 +42,7 @@ def rnn_layernorm(p, x, s):
     return (tanh(p["s_h"] * norm(x @ p["W_h_x"].T + s[0] @ p["W_h_h"].T) + p["b_h"]),)
 
 
-# ---- gated units ----------------------------------------------------------------------------------------------------------
+# ---- gated units ----------------------------------------------------------------------------------------------------
 def gates(p, names, x, h):
     return [sigma(affine(p, row, ("x", x), ("h", h))) for row in names]
 
@@ -79,7 +80,7 @@ def gru_layernorm(p, x, s):
     return (h - z * h + z * n,)
 
 
-# ---- long short-term memory -----------------------------------------------------------------------------------------------
+# ---- long short-term memory -----------------------------------------------------------------------------------------
 def lstm_cec(p, x, s):
     c = s[1] + tanh(affine(p, "g", ("x", x), ("h", s[0])))
     return tanh(c), c
@@ -117,6 +118,7 @@ def lstm(peephole=None, without="", coupled=False, linear_in=False, linear_out=F
 
 def lstm_fgr(p, x, s):
     h, i, f, o, c_prev = s
+
     def a(row):
         return affine(p, row, ("x", x), ("h", h), ("i", i), ("f", f), ("o", o))
     new_i, new_f = sigma(a("i") + p["p_i"] * c_prev), sigma(a("f") + p["p_f"] * c_prev)
@@ -146,7 +148,7 @@ def lstm_layernorm(p, x, s):
     return o * tanh(p["s_h"] * norm(c) + p["b_h"]), c
 
 
-# ---- mutants --------------------------------------------------------------------------------------------------------------
+# ---- mutants --------------------------------------------------------------------------------------------------------
 def mut1(p, x, s):
     h, = s
     z = sigma(x @ p["W_z_x"].T + p["b_z"])
@@ -173,11 +175,13 @@ STEPS = {
     "rnn": rnn(tanh), "rnn_relu": rnn(lambda u: np.maximum(u, 0)), "rnn_sigmoid": rnn(sigma), "leaky_rnn": leaky_rnn,
     "irnn": rnn(lambda u: np.maximum(u, 0)), "residual_rnn": residual_rnn, "rnn_layernorm": rnn_layernorm,
     "gru_sheet": gru(False, "before"), "gru_simplified": gru(False, "none"), "gru_reset_before": gru(True, "before"),
-    "gru_reset_after": gru(True, "after"), "mgu": mgu, "gru_layernorm": gru_layernorm, "lstm_cec": lstm_cec, "lstm": lstm(),
+    "gru_reset_after": gru(True, "after"), "mgu": mgu, "gru_layernorm": gru_layernorm, "lstm_cec": lstm_cec,
+    "lstm": lstm(),
     "lstm_np": lstm(), "lstm_1997": lstm_1997, "lstm_peephole": lstm("vector"), "lstm_peephole_full": lstm("matrix"),
     "lstm_nig": lstm("vector", "i"), "lstm_nfg": lstm("vector", "f"), "lstm_nog": lstm("vector", "o"),
     "lstm_niaf": lstm("vector", linear_in=True), "lstm_noaf": lstm("vector", linear_out=True),
     "lstm_cifg": lstm("vector", coupled=True), "lstm_fgr": lstm_fgr, "lstm_cheatsheet": lstm_sheet(True),
-    "lstm_week1": lstm_sheet(False), "lstm_layernorm": lstm_layernorm, "lstm_projection": lstm(project=True), "mut1": mut1,
+    "lstm_week1": lstm_sheet(False), "lstm_layernorm": lstm_layernorm, "lstm_projection": lstm(project=True),
+    "mut1": mut1,
     "mut2": mut2, "mut3": mut3,
 }

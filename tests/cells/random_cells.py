@@ -23,7 +23,8 @@ class _Draw:
         r = self.r
         states = r.sample(["h", "c", "q"], r.randint(1, 3))
         deep = r.choice(states)
-        past = [f"{s}_prev" for s in states] + ([f"{deep}_prev({r.choice(['2', '3', 'k'])})"] if r.random() < 0.4 else [])
+        past = [f"{s}_prev" for s in states] + ([f"{deep}_prev({r.choice(['2', '3', 'k'])})"] if r.random() < 0.4
+                                                else [])
         rows: list[tuple[str, str]] = []
         for name in ("u", "v", *states):
             names = ["m", *past, *(n for n, _ in rows)]
@@ -59,7 +60,8 @@ class _Draw:
         if k < 0.72:
             return f"(({e()})**{r.randint(1, 3)})"
         if k < 0.82:
-            return f"({r.choice(['2', '0.5', '(1 - a)', 'd', 'b', 'p', 's(1)', 'b2(-0.5)', '-'])}*{e()})".replace("-*", "-")
+            return f"({r.choice(['2', '0.5', '(1 - a)', 'd', 'b', 'p', 's(1)', 'b2(-0.5)', '-'])}*{e()})".replace("-*",
+                                                                                                                  "-")
         if self.products > 0:
             self.products -= 1
             arguments = [*dict.fromkeys([e() for _ in range(r.randint(1, 2))]), *["x"] * r.randint(0, 1)]

@@ -1,4 +1,4 @@
-"""The catalogue: each cell against longhand NumPy, which cells differ, which reduce to which, and what sources call them."""
+"""The catalogue: each cell against longhand NumPy, which differ, which reduce to which, what sources call them."""
 
 import itertools
 from pathlib import Path
@@ -105,7 +105,7 @@ def test_a_step_is_the_longhand_one(name):
 
 
 def test_the_well_known_mistakes_are_caught():
-    """A peephole that looks at the old cell, and a reset that comes at the wrong place: two cell collections have them."""
+    """A peephole that looks at the old cell, a reset at the wrong place: two cell collections have them."""
     peephole = CATALOGUE["lstm_peephole"].but("o = sigmoid(W(x, h_prev) + p*c_prev + b)", name="planted")
     assert not agrees(peephole, "lstm_peephole")
     candidate = CATALOGUE["gru_reset_before"].but("n = tanh(W(x) + b + r*W(h_prev))", name="planted")
@@ -118,7 +118,7 @@ def test_the_well_known_mistakes_are_caught():
         assert same == zero         # from zero states the mistake cannot be seen
 
 
-# ---- which differ, which are one ------------------------------------------------------------------------------------------
+# ---- which differ, which are one ------------------------------------------------------------------------------------
 def values(cell, weights):
     """Outputs from the same states and inputs; the parameters by name, so that equal names get equal numbers."""
     D = H = 4
@@ -200,7 +200,7 @@ def test_more_reductions():
                 Cell("n = tanh(W(x, h_prev) + b)\nh = n + 0*h_prev"))
 
 
-# ---- what sources call them -----------------------------------------------------------------------------------------------
+# ---- what sources call them -----------------------------------------------------------------------------------------
 def test_every_row_of_the_notation_resolves():
     count = 0
     for source in sources.SOURCES:
@@ -215,7 +215,7 @@ def test_every_row_of_the_notation_resolves():
 
 def _rows(cell, x, h, **forced):
     """A cell's output with some gates forced to a number, and the candidate's parameters in common."""
-    changed = cell.but(*(f"{gate} = {value}" for gate, value in forced.items()), name="mut1_forced")
+    changed = cell.but(*(f"{gate} = {value}" for gate, value in forced.items()), name="forced")
     c = case(changed, T=1, seed=2)
     return changed.step(c.parameters, x, (h,))[0].numpy(), c
 

@@ -20,27 +20,37 @@ def bomb(doubling: str, levels: int) -> str:
 
 
 BOMBS = {
-    "macro expansion": bomb("f(f(u))", 30), "macro expansion, wide": bomb("f(u)*f(u)", 45), "deep macros": bomb("f(u)", 200),
+    "macro expansion": bomb("f(f(u))", 30), "macro expansion, wide": bomb("f(u)*f(u)", 45),
+    "deep macros": bomb("f(u)", 200),
     "many uses": "f(u) = " + "*".join(["tanh(u)"] * 40) + "\nh = " + "\nh = ".join([" + ".join(["f(x)"] * 40)])
                  + "\n" + "\n".join(f"q{k} = " + " + ".join(["f(h_prev)"] * 40) for k in range(30)) + "\ny = h",
     "parentheses": "h = " + "(" * 30_000 + "x" + ")" * 30_000, "open parentheses": "h = " + "(" * 60_000,
     "minus signs": "h = " + "-" * 60_000 + "x", "sums": "h = x" + "+x" * 30_000, "products": "h = x" + "*x" * 30_000,
-    "powers": "h = x" + "**2" * 20_000, "right powers": "h = 2**" * 1 + "2**" * 20_000 + "x", "tower": "h = 9**9**9**9*x",
+    "powers": "h = x" + "**2" * 20_000, "right powers": "h = 2**" * 1 + "2**" * 20_000 + "x",
+    "tower": "h = 9**9**9**9*x",
     "constant tower": "h = x*" + "(" * 40 + "9" + "**16)" * 40, "huge number": "h = x*" + "9" * 60_000,
-    "huge exponent": "h = x*1e" + "9" * 5000, "huge power": "h = x**" + "9" * 5000, "calls": "h = " + "tanh(" * 20_000 + "x",
+    "huge exponent": "h = x*1e" + "9" * 5000, "huge power": "h = x**" + "9" * 5000, "calls": "h = "
+    + "tanh(" * 20_000 + "x",
     "closed calls": "h = " + "tanh(" * 9_000 + "x" + ")" * 9_000, "arguments": "h = W(" + "x," * 30_000 + "x)",
     "long name": "h = " + "a" * 60_000, "long known names": "a" * 64 + " = x\nh = " + "a" * 63 + "b",
-    "many rows": "\n".join(f"a{k} = x" for k in range(900)) + "\nh = x", "too many rows": "\n".join(f"a{k} = x" for k in range(8000)),
-    "a chain of rows": "a0 = x\n" + "\n".join(f"a{k} = tanh(a{k - 1})*a{k - 1}" for k in range(1, 990)) + "\nh = a989 + a_prev",
+    "many rows": "\n".join(f"a{k} = x" for k in range(900)) + "\nh = x",
+    "too many rows": "\n".join(f"a{k} = x" for k in range(8000)),
+    "a chain of rows": "a0 = x\n" + "\n".join(f"a{k} = tanh(a{k - 1})*a{k - 1}" for k in range(1, 990))
+    + "\nh = a989 + a_prev",
     "a cycle of rows": "\n".join(f"a{k} = a{(k + 1) % 900}" for k in range(900)), "too long": "h = x\n" * 20_000,
-    "a far state": "h = h_prev(1000000000)", "many far states": "\n".join(f"a{k} = h_prev(1000)" for k in range(500)) + "\nh = q",
+    "a far state": "h = h_prev(1000000000)", "many far states": "\n".join(f"a{k} = h_prev(1000)" for k in range(500))
+    + "\nh = q",
     "null": "h = x\0", "escape": "h = \\x41", "newlines": "\n" * 65_000, "form feeds": "h = x" + "\f" * 60_000 + "y",
-    "attributes": "h = x.__class__.__mro__", "subscripts": "h = x[0]", "import": "h = __import__(x)", "builtins": "h = eval(x)",
-    "lambda": "h = (lambda: x)()", "comprehension": "h = tanh(x for x in x)", "walrus": "h = (y := x)", "string": "h = 'a'*10**9",
+    "attributes": "h = x.__class__.__mro__", "subscripts": "h = x[0]", "import": "h = __import__(x)",
+    "builtins": "h = eval(x)",
+    "lambda": "h = (lambda: x)()", "comprehension": "h = tanh(x for x in x)", "walrus": "h = (y := x)",
+    "string": "h = 'a'*10**9",
     "f-string": "h = f'{x}'", "width bomb": "widths: h=" + "*".join(["9999999999"] * 5000) + "\nh = W(x)",
     "deep width": "widths: h=" + "(" * 5000 + "H" + ")" * 5000 + "\nh = x", "width power": "widths: h=9**9**9\nh = x",
-    "wide sums": "widths: h=H" + "+H" * 20_000 + "\nh = x", "surrogate": "h = \ud800", "dunder": "__builtins__ = x\nh = __builtins__ + q",
-    "constants": "constants: " + ", ".join(f"c{k}=1" for k in range(5000)) + "\nh = x", "big constant": "constants: a=" + "9" * 60_000
+    "wide sums": "widths: h=H" + "+H" * 20_000 + "\nh = x", "surrogate": "h = \ud800",
+    "dunder": "__builtins__ = x\nh = __builtins__ + q",
+    "constants": "constants: " + ", ".join(f"c{k}=1" for k in range(5000)) + "\nh = x",
+    "big constant": "constants: a=" + "9" * 60_000
                  + "\nh = a*x", "inputs": "inputs: " + " ".join(f"m{k}" for k in range(10_000)) + "\nh = x",
     "functions of functions": "\n".join(f"f{k}(u) = f{(k + 1) % 400}(u)" for k in range(400)) + "\nh = f0(x)",
 }
@@ -86,9 +96,12 @@ def survives(text):
         cell.draw()
 
 
-PIECES = ["h", "c", "x", "W", "b", "p", "s", "h_prev", "c_prev", "(", ")", ",", " = ", "\n", "+", "-", "*", "**", "/", "2", "0.5", "1e9",
-          "tanh", "sigmoid", "layer_norm", "mean", "stop", "f(u) = u*u", "f(", "h = ", "c = ", "W(x, h_prev)", " + b", "b(1)", "**2",
-          "h_prev(2)", "inputs: x m", "widths: h=H//2", "constants: a=0.3", "name: n", "a", "m", "[", "'", "#", ":", "=", "lambda", ".", "\t"]
+PIECES = ["h", "c", "x", "W", "b", "p", "s", "h_prev", "c_prev", "(", ")", ",", " = ", "\n", "+", "-", "*", "**", "/",
+          "2", "0.5", "1e9",
+          "tanh", "sigmoid", "layer_norm", "mean", "stop", "f(u) = u*u", "f(", "h = ", "c = ", "W(x, h_prev)", " + b",
+          "b(1)", "**2",
+          "h_prev(2)", "inputs: x m", "widths: h=H//2", "constants: a=0.3", "name: n", "a", "m", "[", "'", "#", ":",
+          "=", "lambda", ".", "\t"]
 
 
 @settings(max_examples=300)
@@ -104,7 +117,8 @@ def test_any_text(text):
 
 
 @settings(max_examples=150)
-@given(st.integers(0, 10_000), st.lists(st.tuples(st.integers(0, 10 ** 6), st.sampled_from([*PIECES, ""])), min_size=1, max_size=4))
+@given(st.integers(0, 10_000),
+       st.lists(st.tuples(st.integers(0, 10 ** 6), st.sampled_from([*PIECES, ""])), min_size=1, max_size=4))
 def test_damaged_cells(seed, edits):
     text = str(random_cell(seed))
     for place, piece in edits:

@@ -12,7 +12,7 @@ LSTM = catalogue()["lstm"]
 GRU = catalogue()["gru_reset_before"]
 
 
-# ---- what a text means ----------------------------------------------------------------------------------------------------
+# ---- what a text means ----------------------------------------------------------------------------------------------
 def test_states_and_output():
     assert LSTM.states == ("h", "c") and LSTM.output == "h"
     assert catalogue()["lstm_fgr"].states == ("h", "i", "f", "o", "c")
@@ -66,7 +66,8 @@ def test_a_function_is_only_what_is_called():
     assert cell.order == ("exp", "tanh", "h")
     e = 0.3
     f64 = np.float64
-    out, = cell.step({"W_exp_x": f64([[0]]), "W_exp_h": f64([[0]]), "b_exp": f64([np.arctanh(e)])}, f64([[1]]), (f64([[1]]),))
+    out, = cell.step({"W_exp_x": f64([[0]]), "W_exp_h": f64([[0]]), "b_exp": f64([np.arctanh(e)])}, f64([[1]]),
+                     (f64([[1]]),))
     assert abs(out.item() - (np.exp(e) + np.tanh(e)) * e) < 1e-12
 
 
@@ -91,7 +92,7 @@ def test_widths():
     assert catalogue()["lstm_projection"].parameter_shapes(3, 8)["W_i_h"] == (8, 4)
 
 
-# ---- round trip -------------------------------------------------------------------------------------------------------------
+# ---- round trip -----------------------------------------------------------------------------------------------------
 EVERYTHING = """
     name: everything
     inputs: x m keys
@@ -136,7 +137,7 @@ def test_copies():
     assert again == LSTM and again.name == LSTM.name
 
 
-# ---- variants -----------------------------------------------------------------------------------------------------------------
+# ---- variants -------------------------------------------------------------------------------------------------------
 def test_but():
     cifg = LSTM.but("f = 1 - i", name="cifg")
     assert cifg.name == "cifg" and list(cifg.rows) == list("ifgoch") and "W_f_x" not in cifg.parameters
@@ -174,7 +175,7 @@ def test_what_but_refuses(call, message):
         call()
 
 
-# ---- mistakes -----------------------------------------------------------------------------------------------------------------
+# ---- mistakes -------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("text, message", [
     ("h = tanh(W(x, h_pre) + b)", "h = tanh.*unknown name 'h_pre'; did you mean 'h_prev'"),
     ("i = c + W(x)\nc = i*h_prev\nh = c", "rows '.' -> '.' -> '.' read each other within one step; write ._prev"),
@@ -197,25 +198,34 @@ def test_what_but_refuses(call, message):
     ("h = x2", "'x2' is no input of this cell: declare it, inputs=\"x x2\""),
     ("h = x\nh = 2*x", "the row 'h' is defined twice"),
     ("f(u) = u\nf(v) = v\nh = f(x)", "a name is given twice"),
-    ("b = x", "'b' is a learned parameter"), ("W2 = x", "'W2' is a learned parameter"), ("x = h_prev", "'x' is an input"),
-    ("s3 = x\nh = s3", "'s3' is a learned parameter"), ("lambda = x", "keyword"), ("h_prev = x", "earlier value of 'h'"),
+    ("b = x", "'b' is a learned parameter"), ("W2 = x", "'W2' is a learned parameter"),
+    ("x = h_prev", "'x' is an input"),
+    ("s3 = x\nh = s3", "'s3' is a learned parameter"), ("lambda = x", "keyword"),
+    ("h_prev = x", "earlier value of 'h'"),
     ("2h = x", "cannot name a row"), ("h = ", "nothing stands on the right"), ("= x", "expected 'name = expression'"),
     ("tanh(u) = u\nh = tanh(x)", "'tanh' is a function of the language"),
-    ("W(u) = u\nh = W(x)", "learned parameter"), ("f(b) = b\nh = f(x)", "learned parameter"), ("f() = 1\nh = f()", "cannot name"),
+    ("W(u) = u\nh = W(x)", "learned parameter"), ("f(b) = b\nh = f(x)", "learned parameter"),
+    ("f() = 1\nh = f()", "cannot name"),
     ("f(u) = u + h_prev\nh = f(x)", "neither an argument nor a constant"),
     ("f(u) = W(u)\nh = f(x)", "belongs to a row"), ("f(u) = u + b\nh = f(x)", "neither an argument"),
     ("f(u, v) = u\nh = f(x, x)", "'v' is never used"), ("f(u) = u\nh = x", "function 'f' is unused"),
     ("f(u) = g(u)\ng(u) = f(u)\nh = f(x)", "calls never end"),
-    ("h = x.real", "'.' is not part of the language"), ("h = [x]", r"'\[' is not part"), ("h = x if x else x", "not an expression|not part"),
+    ("h = x.real", "'.' is not part of the language"), ("h = [x]", r"'\[' is not part"),
+    ("h = x if x else x", "not an expression|not part"),
     ("h = x @ x", "'@'"), ("h = x // 2", "// is not part"), ("h = x % 2", "'%'"), ("h = 'x'", "is not part"),
-    ("h = +x", r"\+ without a left side"), ("h = (x, x)", "comma outside a call"), ("h = x < 1", "'<'"), ("h = x = 1", "'='"),
-    ("h = tanh(u=x)", "'='"), ("h = tanh(*x)", "Starred|not part"), ("h = x x", "not an expression"), ("h = (x", "not an expression"),
-    ("h = 1j*x", "'1'"), ("h = 1_0*x", "'1'"), ("h = 0x1*x", "'0'"), ("h = True*x", "True|not part|unknown"), ("h = None", "not part|unknown"),
-    ("h = x**17", "exponent is a whole number from 1 to 16, got '17'"), ("h = x**0", "exponent"), ("h = x**-1", "exponent"),
+    ("h = +x", r"\+ without a left side"), ("h = (x, x)", "comma outside a call"), ("h = x < 1", "'<'"),
+    ("h = x = 1", "'='"),
+    ("h = tanh(u=x)", "'='"), ("h = tanh(*x)", "Starred|not part"), ("h = x x", "not an expression"),
+    ("h = (x", "not an expression"),
+    ("h = 1j*x", "'1'"), ("h = 1_0*x", "'1'"), ("h = 0x1*x", "'0'"), ("h = True*x", "True|not part|unknown"),
+    ("h = None", "not part|unknown"),
+    ("h = x**17", "exponent is a whole number from 1 to 16, got '17'"), ("h = x**0", "exponent"),
+    ("h = x**-1", "exponent"),
     ("h = x**0.5", "exponent"), ("h = x**h_prev", "exponent"), ("h = 2**2**2*x", "exponent"),
     ("h = h_prev(0)", "h_prev.k. is the value k steps earlier"), ("h = h_prev(1.5)", "steps earlier"),
     ("h = h_prev(x)", "steps earlier"), ("h = h_prev(1001)", "from 1 to 1000"), ("h = h_prev(-1)", "steps earlier"),
-    ("h = 1e999*x", "a number is too large"), ("h = x/0 + 1/0", "arithmetic on numbers"), ("h = mean(2)*x", "mean of a number"),
+    ("h = 1e999*x", "a number is too large"), ("h = x/0 + 1/0", "arithmetic on numbers"),
+    ("h = mean(2)*x", "mean of a number"),
     ("h = 9e300**2*x", "arithmetic on numbers"), ("h = layer_norm(1)*x", "mean of a number"),
     ("h = \N{GREEK SMALL LETTER ALPHA}*x", "ASCII characters only, got '\N{GREEK SMALL LETTER ALPHA}' in line 1"),
     ("", "at least one row"), ("name: n", "at least one row"), ("name: 2 b\nh = x", "name: letters, digits"),
@@ -226,7 +236,8 @@ def test_what_but_refuses(call, message):
     ("constants: h=1\nh = x", "'h' names a constant and a row"), ("constants: x2=1\nh = x*x2", "'x2' is an input"),
     ("constants: a=1e999\nh = a*x", "finite"), ("constants: a=[[1]]\nh = a*x", "a constant is a number"),
     ("widths: q=3\nh = x", "'q' is neither a row nor a further input"), ("widths: x=3\nh = x", "neither a row nor"),
-    ("widths: h=H/2\nh = x", "is no width"), ("widths: h=9**9\nh = x", "is no width"), ("widths: h=f(H)\nh = x", "is no width"),
+    ("widths: h=H/2\nh = x", "is no width"), ("widths: h=9**9\nh = x", "is no width"),
+    ("widths: h=f(H)\nh = x", "is no width"),
     ("widths: h=(((H\nh = x", "is no width"), ("hello", "expected 'name = expression'"),
 ])
 def test_every_mistake_is_named(text, message):
@@ -237,11 +248,15 @@ def test_every_mistake_is_named(text, message):
 
 @pytest.mark.parametrize("call, message", [
     (lambda: Cell(3), "text: a cell is defined by a string, got int"), (lambda: Cell(b"h = x"), "got bytes"),
-    (lambda: Cell("h = x", inputs=["x"]), "inputs: expected names in one string"), (lambda: Cell("h = x", widths=3), "widths"),
-    (lambda: Cell("h = x", name=3), "name: expected a string"), (lambda: Cell("h = x*a", a="1"), "constant a: expected a number"),
-    (lambda: Cell("h = x*a", a=True), "got bool"), (lambda: Cell("h = x*a", a=None), "NoneType"), (lambda: LSTM.but(3), "but: an"),
+    (lambda: Cell("h = x", inputs=["x"]), "inputs: expected names in one string"),
+    (lambda: Cell("h = x", widths=3), "widths"),
+    (lambda: Cell("h = x", name=3), "name: expected a string"),
+    (lambda: Cell("h = x*a", a="1"), "constant a: expected a number"),
+    (lambda: Cell("h = x*a", a=True), "got bool"), (lambda: Cell("h = x*a", a=None), "NoneType"),
+    (lambda: LSTM.but(3), "but: an"),
     (lambda: Cell("h = x", widths={"h": 1.5}), "a width is a whole number or a text"),
-    (lambda: Cell("h = x", input="x m"), "constant input: expected a number"), (lambda: LSTM.sizes(True, 3), "input_size"),
+    (lambda: Cell("h = x", input="x m"), "constant input: expected a number"),
+    (lambda: LSTM.sizes(True, 3), "input_size"),
     (lambda: LSTM.parameter_shapes(3, 4.0), "hidden_size: expected a whole number, got float"),
 ])
 def test_wrong_types(call, message):
@@ -250,15 +265,19 @@ def test_wrong_types(call, message):
 
 
 @pytest.mark.parametrize("text, sizes, message", [
-    ("h = tanh(x + h_prev)", (3, 4), r"widths 3 and 4 meet: x stands without a matrix, which needs D = 4, got 3; with one: "
+    ("h = tanh(x + h_prev)", (3, 4), r"widths 3 and 4 meet: x stands without a matrix, which needs D = 4, got 3; with "
+                                     r"one: "
                                      r"cell.but\(\"h = tanh\(W\(x\) \+ h_prev\)\"\)"),
-    ("n = tanh(W(r*h_prev, x) + tanh(x) + b)\nr = W(x)\nh = n", (3, 4), r"n = tanh\(W\(r\*h_prev, x\) \+ tanh\(W\(x\)\) \+ b\)"),
+    ("n = tanh(W(r*h_prev, x) + tanh(x) + b)\nr = W(x)\nh = n", (3, 4),
+     r"n = tanh\(W\(r\*h_prev, x\) \+ tanh\(W\(x\)\) \+ b\)"),
     ("h = x", (3, 4), "x stands without a matrix"), ("h = W(x*h_prev)", (3, 4), "x stands without"),
     ("widths: q=2\nq = W(x)\nh = q*h_prev", (3, 4), "values of widths 2 and 4 meet; a matrix"),
     ("widths: h=H//2\nh = W(x)", (3, 1), "a width must be positive, got 0 for D = 3, H = 1"),
     ("widths: h=H//(D-3)\nh = W(x)", (3, 1), "division by 0"), ("widths: h=K\nh = W(x)", (3, 1), "'K' is not D, H or"),
-    ("constants: e=[1, 2]\nh = e*h_prev", (3, 4), "values of widths 2 and 4"), ("h = x", (0, 4), "input_size: expected at least 1"),
-    ("inputs: x m\nwidths: m=2\nh = W(x)*m", (3, 4), r"m stands without a matrix, which needs its width 4, got 2.*W\(x\)\*W\(m\)"),
+    ("constants: e=[1, 2]\nh = e*h_prev", (3, 4), "values of widths 2 and 4"),
+    ("h = x", (0, 4), "input_size: expected at least 1"),
+    ("inputs: x m\nwidths: m=2\nh = W(x)*m", (3, 4),
+     r"m stands without a matrix, which needs its width 4, got 2.*W\(x\)\*W\(m\)"),
 ])
 def test_widths_that_do_not_fit(text, sizes, message):
     cell = Cell(text)

@@ -1,7 +1,7 @@
 """Recurrent cells: written as their equations, from which all else follows.
 
-`Cell` is one, `catalogue` has those of the lectures and papers.  Their expression graph is public: `Graph`, `Symbol`, `parse`;
-`register_step` lets equations call a primitive of your own.
+`Cell` is one, `catalogue` has those of the lectures and papers.  Their expression graph is public: `Graph`, `Symbol`,
+`parse`; `register_step` lets equations call a primitive of your own.
 """
 
 from .catalogue import catalogue, references

@@ -9,9 +9,9 @@
         h = o*tanh(c)''')
     CIFG = LSTM.but("f = 1 - i")
 
-The last row is the output.  `c_prev` is c one step earlier, and makes c a state.  `W(x, h_prev)` multiplies each argument by
-a learned matrix of its own and sums; `b`, `p`, `s` are learned vectors of their row, `b(1)` starts at 1.  Everything else,
-step and derivatives, parameters and pictures, follows from the text.
+The last row is the output.  `c_prev` is c one step earlier, and makes c a state.  `W(x, h_prev)` multiplies each
+argument by a learned matrix of its own and sums; `b`, `p`, `s` are learned vectors of their row, `b(1)` starts at 1.
+Everything else, step and derivatives, parameters and pictures, follows from the text.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .draw import draw
 from .equations import equations, markdown
 from .language import Text, read
 from .numpy_source import numpy_source
-from .sizes import Sizes
+from .sizes import Sizes, check_size
 from .step import step
 from .symbols import Symbol, leaf
 
@@ -40,8 +40,8 @@ class Cell(Definition):
     Parameters
     ----------
     text : str
-        One row a line, `name = expression`, in any order; the last row is the output and a state.  ASCII, at most 64 KiB.
-        Lines `name:`, `inputs:`, `widths:`, `constants:` say what the keywords below say; a keyword wins.
+        One row a line, `name = expression`, in any order; the last row is the output and a state.  ASCII, at most
+        64 KiB.  Lines `name:`, `inputs:`, `widths:`, `constants:` say what the keywords below say; a keyword wins.
     inputs : str
         Names of the inputs, the first is the layer's x.
     widths : dict, optional
@@ -57,13 +57,20 @@ class Cell(Definition):
     inputs : tuple of str
     rows : dict of str to Row, in the order of the text
     functions : dict of str to Function, those of the cell
-    order : tuple of str, the rows in the order in which they are computed
-    states : tuple of str, what is carried from step to step: the output first, then as in the text; ("h", "h_prev", "c")
-    carried : tuple of State, the same as (row, lag)
-    output : str, name of the last row
-    parameters : dict of str to its start (a float, or None where the text says none), in the order of `parameter_shapes`
-    flat : dict of str to Symbol: every row down to the leaves, functions expanded
-    whole : frozenset of str, inputs that a step primitive is handed as they are
+    order : tuple of str
+        The rows in the order in which they are computed.
+    states : tuple of str
+        What is carried from step to step: the output first, then as in the text; ("h", "h_prev", "c").
+    carried : tuple of State
+        The same as row and lag.
+    output : str
+        Name of the last row.
+    parameters : dict of str to float or None
+        Where each starts, None where the text does not say; in the order of `parameter_shapes`.
+    flat : dict of str to Symbol
+        Every row down to the leaves, functions expanded.
+    whole : frozenset of str
+        Inputs that a step primitive is handed as they are.
     graph : Graph
 
     Raises
@@ -129,12 +136,12 @@ class Cell(Definition):
     def __reduce__(self) -> Any:
         return Cell, (str(self),)
 
-    # ---- sizes ----------------------------------------------------------------------------------------------------------
+    # ---- sizes ------------------------------------------------------------------------------------------------------
     def sizes(self, input_size: int, hidden_size: int) -> Sizes:
         """Widths, shapes and costs for these sizes.  ValueError if the equations do not fit together."""
-        key = input_size, hidden_size
+        key = check_size(input_size, "input_size"), check_size(hidden_size, "hidden_size")
         if key not in self._sizes:
-            self._sizes[key] = Sizes(self, input_size, hidden_size)
+            self._sizes[key] = Sizes(self, *key)
         return self._sizes[key]
 
     @cached_property
@@ -158,8 +165,8 @@ class Cell(Definition):
     def flops(self, input_size: int, hidden_size: int, backward: bool = False) -> int:
         """Floating-point operations of one step of one sequence, or of its backward step with all gradients.
 
-        A product counts 2 for each weight, an elementwise operation or function 1 for each unit.  The backward step counts
-        what it needs of the forward values as kept, not as computed again.
+        A product counts 2 for each weight, an elementwise operation or function 1 for each unit.  The backward step
+        counts what it needs of the forward values as kept, not as computed again.
         """
         sizes = self.sizes(input_size, hidden_size)
         forward = sizes.operations(self.flat.values())
@@ -170,7 +177,7 @@ class Cell(Definition):
         outer = sum(2 * math.prod(sizes.shapes[name]) for name in adjoint.matrices)
         return sizes.operations([*self.flat.values(), *wanted]) - forward + outer
 
-    # ---- derivatives ----------------------------------------------------------------------------------------------------
+    # ---- derivatives ------------------------------------------------------------------------------------------------
     @cached_property
     def adjoint(self) -> Adjoint:
         """Derivatives of a step, from leaves "cotangent", one a carried row: the whole derivative at that row.
@@ -187,7 +194,7 @@ class Cell(Definition):
         """Each row's right side, functions expanded, other rows as leaves."""
         return self.on_symbols(lambda name, value: leaf("row", name))
 
-    # ---- what follows from the text ---------------------------------------------------------------------------------------
+    # ---- what follows from the text ---------------------------------------------------------------------------------
     def step(self, parameters: Mapping[str, Any], x: Any, state: Sequence[Any], **inputs: Any) -> tuple[Tensor, ...]:
         """One step, by the operations of the tape: the readable form of the cell.
 
@@ -224,16 +231,19 @@ class Cell(Definition):
     def source(self, dtype: str = "float32") -> str:
         """The generated kernel, a Python module; dtype="numpy": a standalone NumPy function over a whole sequence.
 
+        The module is what is compiled for either dtype, and what runs with NUMBA_DISABLE_JIT=1.
+
         Raises
         ------
         ValueError
-            For another dtype; for "numpy", if a row calls a step primitive, which is not part of NumPy.
+            For another dtype, and if a row calls a step primitive, whose code is its own.
         """
         if dtype == "numpy":
             return numpy_source(self)
         if dtype not in ("float32", "float64"):
             raise ValueError(f"source: dtype must be 'float32', 'float64' or 'numpy', got {dtype!r}")
-        raise NotImplementedError("source: compiled kernels are not there yet; source('numpy') is")
+        from .compiled import generated_source
+        return generated_source(self, dtype)
 
     def draw(self, unrolled: int | None = None) -> str:
         """Graphviz source: a node a row, dashed edges for what comes from an earlier step.

@@ -91,7 +91,8 @@ class Definition:
                   **{s.name: leaf("state", s) for s in self.carried}}
         try:
             rows = self.program.run(values, lambda v: leaf("vector", v),
-                                    lambda node, args: Symbol("product", tuple(map(lift, args)), node.data), number, seen)
+                                    lambda node, args: Symbol("product", tuple(map(lift, args)), node.data), number,
+                                    seen)
         except ArithmeticError as error:
             raise ValueError(f"{self.name}: arithmetic on numbers of the text fails: {error}") from None
         return {name: lift(value) for name, value in rows.items()}
@@ -148,7 +149,6 @@ class Definition:
         return hash(self.graph)
 
 
-
 def _earlier(row: str, lag: int) -> str:
     return f"{row}_prev" if lag == 1 else f"{row}_prev({lag})"
 
@@ -190,7 +190,7 @@ def _checked_constant(name: str, value: Any) -> Any:
         return tuple(float(_checked_constant(name, v)) for v in value)
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and not value.ndim):
         value = value.item()
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real | float):
         raise TypeError(f"constant {name}: expected a number or a vector of length H, got {type(value).__name__}")
     try:
         finite = math.isfinite(value)
@@ -198,7 +198,7 @@ def _checked_constant(name: str, value: Any) -> Any:
         finite = False
     if not finite:
         raise ValueError(f"constant {name}: expected a finite number")
-    return int(value) if isinstance(value, int) else float(value)
+    return value if type(value) is int else float(value)
 
 
 def _check_distinct(inputs: Iterable[str], constants: Iterable[str], text: Text) -> None:

@@ -1,8 +1,8 @@
 """Reverse-mode differentiation of symbols, with the rules of the tape.
 
-A rule is called with symbols and gives a symbol.  Only matrices are the cell's own: a `W` hands its cotangent on to each of
-its arguments through the transposed matrix, and all that arrives at one argument is one node, "transposed": one product
-for each source, exactly as in the forward pass.
+A rule is called with symbols and gives a symbol.  Only matrices are the cell's own: a `W` hands its cotangent on to
+each of its arguments through the transposed matrix, and all that arrives at one argument is one node, "transposed":
+one product for each source, exactly as in the forward pass.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Adjoint:
     direct : dict Symbol -> Symbol
         The part that comes without a transposed product.
     transposed : dict Symbol -> Symbol
-        For what matrices multiply: the "transposed" node, whose args are cotangents of `W` nodes and whose data names the
-        matrices, one an argument.  cotangents = direct + transposed.
+        For what matrices multiply: the "transposed" node, whose args are cotangents of `W` nodes and whose data names
+        the matrices, one an argument.  cotangents = direct + transposed.
     matrices : dict str -> (Symbol, Symbol)
         For each matrix the factors of its gradient: sum over steps and batch of outer(cotangent, source).
     """
@@ -79,7 +79,8 @@ def _through(node: Symbol, position: int, g: Symbol) -> Any:
     if node.op == "call":
         raise ValueError(f"gradient: {node.data} is a function of the cell; expand it first (Cell.flat)")
     if node.op in STEPS:
-        return Symbol("pull", (g, node, *node.args), (node.data, position))
+        known = position not in STEPS[node.op].no_gradient
+        return Symbol("pull", (g, node, *node.args), (node.data, position)) if known else None
     rule = node.data.rule(position)
     return rule and rule(g, node, *(a.data if a.op == "number" else a for a in node.args))
 
@@ -91,7 +92,7 @@ def _sum(terms: list[Symbol]) -> Symbol:
     return result
 
 
-# ---- simplification -------------------------------------------------------------------------------------------------------
+# ---- simplification -------------------------------------------------------------------------------------------------
 def simplified(root: Symbol, known: dict[Symbol, Symbol] | None = None) -> Symbol:
     """The symbol without 0 and 1 in sums and products, signs collected, arithmetic of numbers done.
 

@@ -1,7 +1,7 @@
 """A cell's equations as a slide prints them, and those of back-propagation through time, derived from them.
 
-Backward, a row is differentiated by itself, other rows being its variables; what several rows send to one is summed.  So
-the result reads as one derives it by hand:
+Backward, a row is differentiated by itself, other rows being its variables; what several rows send to one is summed.
+So the result reads as one derives it by hand:
 
     delta h_t += dL/dh_t
     delta o_t = delta h_t * tanh(c_t)
@@ -125,7 +125,7 @@ class _Backward:
         sent.matrices.update(adjoint.matrices)
         return lines
 
-    # ---- writing ----------------------------------------------------------------------------------------------------------
+    # ---- writing ----------------------------------------------------------------------------------------------------
     def _written(self, lines: list[_Line], names: dict[Symbol, str]) -> list[str]:
         """Each line, and before it what it shares with others under a short name."""
         style, result = self.style, []
@@ -178,7 +178,7 @@ def _shared(lines: list[_Line], names: dict[Symbol, str]) -> dict[Symbol, None]:
     return {n: None for n, count in uses.items() if count > 1 and n not in simple and n.op != "product"}
 
 
-# ---- notebooks --------------------------------------------------------------------------------------------------------------
+# ---- notebooks ------------------------------------------------------------------------------------------------------
 def markdown(cell: Cell) -> str:
     """Name, equations and parameters of a cell, for a notebook."""
     lines = [f"**{cell.name}**", "", f"$${equations(cell, latex=True)}$$", "", "| parameter | shape | starts at |",

@@ -1,8 +1,8 @@
 """What the equations of a cell may call, beside functions of their own.
 
-Elementwise functions are the primitives of the tape.  The mean over units spreads its result over them again: that is the
-matrix with 1/H everywhere, which is symmetric, hence its own adjoint; so layer normalisation is a line of arithmetic and
-needs no derivative of its own.
+Elementwise functions are the primitives of the tape.  The mean over units spreads its result over them again: that is
+the matrix with 1/H everywhere, which is symmetric, hence its own adjoint; so layer normalisation is a line of
+arithmetic and needs no derivative of its own.
 """
 
 from __future__ import annotations
@@ -22,10 +22,14 @@ from .symbols import UNITWISE
 EPSILON = 1e-5
 
 
-@primitive(rules=[lambda g, _y, _x: unit_mean(g)], kind="structural", domain=[reals()],
+def _spread_back(g: Any, _y: Any, _x: Any) -> Any:
+    return unit_mean(g)
+
+
+@primitive(rules=[_spread_back], kind="structural", domain=[reals()],
            oracle=lambda x: np.mean(x, axis=-1, keepdims=True) + np.zeros_like(x),
            cases=[case((3, 4)), case((4,)), case((2, 3, 5)), case((0, 4)), case((3, 1))])
-def unit_mean(x):
+def unit_mean(x: Any) -> Any:
     """The mean over the last axis, at every place of that axis."""
     x = as_array(x)
     if not x.ndim:
@@ -35,7 +39,7 @@ def unit_mean(x):
 
 # Its gradient is not that of the identity that it computes: the laws of the registry are not for it.
 @primitive(rules=[None], oracle=np.positive, domain=[reals()], register=False)
-def stop(x):
+def stop(x: Any) -> Any:
     """x; no gradient passes."""
     return as_array(x)
 
@@ -54,7 +58,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {**PRIMITIVES, "layer_norm": layer_
 UNITWISE.update({operation: name for name, operation in PRIMITIVES.items()})
 
 
-# ---- opaque steps -------------------------------------------------------------------------------------------------------
+# ---- opaque steps ---------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class StepPrimitive:
     """A primitive that the text of a cell may call, with its own forward and backward kernel."""
@@ -63,6 +67,7 @@ class StepPrimitive:
     arity: int
     width: Callable[..., int]
     sequence: tuple[int, ...]
+    no_gradient: tuple[int, ...]
     kernels: dict[str, Any] = field(default_factory=dict, compare=False)    # the compiler's place for compiled forms
 
 
@@ -70,7 +75,7 @@ STEPS: dict[str, StepPrimitive] = {}
 
 
 def register_step(operation: Primitive, *, arity: int, width: int | Callable[..., int] = 0,
-                  sequence: Sequence[int] = ()) -> Primitive:
+                  sequence: Sequence[int] = (), no_gradient: Sequence[int] = ()) -> Primitive:
     """Make a primitive callable, by its name, in the equations of cells: attend(query, keys, values, mask).
 
     Parameters
@@ -84,6 +89,8 @@ def register_step(operation: Primitive, *, arity: int, width: int | Callable[...
         The width of its result: that of the argument at this position, or a function of all widths (last axes).
     sequence : sequence of int
         Positions of arguments that are further inputs of the cell, handed on as they are, of any rank.
+    no_gradient : sequence of int
+        Positions of arguments that get none, as a mask; those without a rule are known.
 
     Returns
     -------
@@ -104,10 +111,11 @@ def register_step(operation: Primitive, *, arity: int, width: int | Callable[...
         raise ValueError(f"register_step: {name!r} cannot name a function of the language")
     if name in FUNCTIONS or (name in STEPS and STEPS[name].primitive is not operation):
         raise ValueError(f"register_step: the name {name!r} is taken")
-    positions = [*sequence, *([width] if isinstance(width, int) else [])]
+    positions = [*sequence, *no_gradient, *([width] if isinstance(width, int) else [])]
     if arity < 1 or any(not 0 <= k < arity for k in positions):
         raise ValueError(f"register_step: {name} takes {arity} arguments; got positions {positions}")
     chosen: Callable[..., int] = (lambda *widths: widths[width]) if isinstance(width, int) else width
-    STEPS[name] = StepPrimitive(operation, arity, chosen, tuple(sequence))
+    without = {*no_gradient, *(k for k in range(arity) if operation.pull is None and operation.rule(k) is None)}
+    STEPS[name] = StepPrimitive(operation, arity, chosen, tuple(sequence), tuple(sorted(without)))
     UNITWISE[operation] = name
     return operation

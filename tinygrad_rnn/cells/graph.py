@@ -75,7 +75,7 @@ class Graph:
                 if node is not start:
                     found.setdefault(node)
 
-    def replace(self, mapping: Mapping[Symbol, Any]) -> "Graph":
+    def replace(self, mapping: Mapping[Symbol, Any]) -> Graph:
         """The graph with some symbols exchanged for others, or for numbers, wherever they stand.
 
         Rows that nothing needs any more are dropped.  The matrices are named anew from the new equations.
@@ -99,7 +99,8 @@ class Graph:
             lines.append("widths: " + ", ".join(f"{name}={width}" for name, width in self.widths))
         if self.constants:
             lines.append("constants: " + ", ".join(f"{name}={_constant(value)}" for name, value in self.constants))
-        return "\n".join([*lines, *map(str, self.functions), *(f"{name} = {code(symbol)}" for name, symbol in self.rows)])
+        return "\n".join([*lines, *map(str, self.functions),
+                          *(f"{name} = {code(symbol)}" for name, symbol in self.rows)])
 
 
 def parse(text: str) -> Graph:
@@ -114,8 +115,8 @@ def _needed(rows: Mapping[str, Symbol], output: str) -> set[str]:
     waiting = [output]
     while waiting:
         for node in topological([rows[waiting.pop()]]):
-            name = node.data if node.op == "row" else node.data.row if node.op == "state" else None
-            if name in rows and name not in found:
+            name = node.data.row if node.op == "state" else node.data
+            if node.op in ("row", "state") and name not in found:
                 found.add(name)
                 waiting.append(name)
     return found

@@ -1,8 +1,9 @@
 """Gated recurrent units: a state that is kept or overwritten by a gate (Cho 2014).
 
 Four of them are all printed as "the" GRU.  Two things differ: whether r resets the state before the product with the
-matrix or its result after it, and whether z stands at the candidate n (open: overwrite) or at the old state (open: keep).
-The lectures' update gate Gamma_u is z, their relevance gate Gamma_r is r, their c~ is n; their c and a are both h.
+matrix or its result after it, and whether z stands at the candidate n (open: overwrite) or at the old state (open:
+keep). The lectures' update gate Gamma_u is z, their relevance gate Gamma_r is r, their c~ is n; their c and a are both
+h.
 """
 
 from .cell import Cell
@@ -16,7 +17,8 @@ SHEET = Cell("""
 RESET_BEFORE = SHEET.but("h = (1 - z)*n + z*h_prev")
 
 CELLS: dict[str, Cited] = {
-    "gru_sheet": Cited(SHEET, "CS 230 sheet, GRU column; Ng, Sequence Models, week 1, full GRU; Chung 2014: reset before the "
+    "gru_sheet": Cited(SHEET, "CS 230 sheet, GRU column; Ng, Sequence Models, week 1, full GRU; Chung 2014: reset "
+                              "before the "
                               "product, z at the candidate"),
     "gru_simplified": Cited(SHEET.but("r =", "n = tanh(W(x, h_prev) + b)"),
                             "Ng, Sequence Models, week 1, GRU (simplified): no relevance gate"),

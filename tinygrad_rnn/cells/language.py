@@ -1,8 +1,8 @@
 """The text of a cell: its lines, the grammar of an expression, and what a stranger's text may not do.
 
-An expression is arithmetic: numbers, names, + - * / **, parentheses, calls.  Characters and brackets are looked at before
-Python's parser sees them, and its syntax tree is held to a whitelist.  Everything is bounded: 64 KiB of text, 50 levels of
-nesting, exponents up to 16, and what the functions of a cell expand to.
+An expression is arithmetic: numbers, names, + - * / **, parentheses, calls.  Characters and brackets are looked at
+before Python's parser sees them, and its syntax tree is held to a whitelist.  Everything is bounded: 64 KiB of text,
+50 levels of nesting, exponents up to 16, and what the functions of a cell expand to.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def check_name(name: str, what: str, line: str) -> str:
     return name
 
 
-# ---- lines --------------------------------------------------------------------------------------------------------------
+# ---- lines ----------------------------------------------------------------------------------------------------------
 @dataclass
 class Text:
     """The lines of a cell, sorted by what they are; nothing is looked into yet."""
@@ -89,7 +89,8 @@ def read(text: str) -> Text:
         raise ValueError(f"text: at most {MOST_TEXT} characters, got {len(text)}")
     if not text.isascii():
         odd = next(c for c in text if not c.isascii())
-        raise ValueError(f"text: ASCII characters only, got {odd!r} in line {text[:text.index(odd)].count(chr(10)) + 1}")
+        raise ValueError(f"text: ASCII characters only, got {odd!r} in line "
+                         f"{text[:text.index(odd)].count(chr(10)) + 1}")
     found = Text()
     lines = [line for line in (raw.partition("#")[0].strip() for raw in text.splitlines()) if line]
     if len(lines) > MOST_LINES:
@@ -161,7 +162,7 @@ def _constant(text: str, line: str) -> Any:
     return numbers if vector else numbers[0]
 
 
-# ---- expressions --------------------------------------------------------------------------------------------------------
+# ---- expressions ----------------------------------------------------------------------------------------------------
 def parse(text: str, line: str) -> ast.expr:
     """The syntax tree of an expression that keeps to the grammar; ValueError names what does not."""
     _check_characters(text, line)
@@ -205,7 +206,7 @@ def _children(node: ast.expr, line: str) -> list[ast.expr]:
     """The expressions inside an allowed one; ValueError for what the language does not have."""
     if isinstance(node, ast.Name):
         return []
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
         check_number(node.value, line)
         return []
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
@@ -221,6 +222,11 @@ def _children(node: ast.expr, line: str) -> list[ast.expr]:
     kind = type(getattr(node, "op", node))
     raise fault(line, f"{_OTHERS.get(kind, kind.__name__)} is not part of the language: numbers, names, + - * / **, "
                       "parentheses and calls are")
+
+
+def called(node: ast.Call) -> str:
+    """The name of a called function; the grammar has no other calls."""
+    return node.func.id if isinstance(node.func, ast.Name) else ""
 
 
 def check_number(value: float, line: str) -> float:
@@ -246,13 +252,13 @@ def number_text(value: float) -> str:
 
 
 def spelled(text: str) -> str:
-    """How an argument of W names its matrix: letters, digits and _ of its text, numbers in one spelling, _prev left out."""
+    """How an argument of W names its matrix: the letters, digits and _ of its text without _prev."""
     words = (t["name"].removesuffix("_prev") if t["name"] else number_text(float(t["number"])) if t["number"] else ""
              for t in TOKEN.finditer(text))
     return re.sub(r"[^A-Za-z0-9_]", "", "".join(words))
 
 
-# ---- widths -------------------------------------------------------------------------------------------------------------
+# ---- widths ---------------------------------------------------------------------------------------------------------
 def parse_width(text: str | int, line: str) -> str:
     """A width as text in one spelling: integers, names, + - * //."""
     if isinstance(text, bool) or not isinstance(text, (int, str)):

@@ -16,6 +16,7 @@ CELLS: dict[str, Cited] = {
     "mut1": Cited(MUT1, "Jozefowicz 2015, MUT1"),
     "mut2": Cited(MUT1.but("z = sigmoid(W(x, h_prev) + b)", "r = sigmoid(x + W(h_prev) + b)",
                            "n = tanh(W(x, r*h_prev) + b)"), "Jozefowicz 2015, MUT2"),
-    "mut3": Cited(MUT1.but("z = sigmoid(W(x, tanh(h_prev)) + b)", "n = tanh(W(x, r*h_prev) + b)"), "Jozefowicz 2015, MUT3"),
+    "mut3": Cited(MUT1.but("z = sigmoid(W(x, tanh(h_prev)) + b)", "n = tanh(W(x, r*h_prev) + b)"),
+                  "Jozefowicz 2015, MUT3"),
 }
 ALIASES: dict[str, str] = {}

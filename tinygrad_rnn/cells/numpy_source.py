@@ -43,10 +43,10 @@ def numpy_source(cell: Cell) -> str:
     foreign = sorted(called & STEPS.keys() - cell.functions.keys())
     if foreign:
         raise ValueError(f"source: {cell.name} calls {', '.join(foreign)}, which is not part of NumPy")
-    writer = _Writer(cell)
-    helpers = [text for name, text in HELPERS.items() if name in called - cell.functions.keys()]
+    helpers = {name: text for name, text in HELPERS.items() if name in called - cell.functions.keys()}
+    writer = _Writer(cell, {"np", *helpers})
     head = f'"""{cell.name}: generated from its equations.\n\n{_indented(str(cell), 1)}\n"""\nimport numpy as np'
-    return "\n\n\n".join([head, *helpers, writer.function()]) + "\n"
+    return "\n\n\n".join([head, *helpers.values(), writer.function()]) + "\n"
 
 
 class _Writer(Code):
@@ -54,11 +54,12 @@ class _Writer(Code):
 
     signs = {"add": " + ", "subtract": " - ", "multiply": " * ", "divide": " / ", "negative": "-"}
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: Cell, taken: set[str]) -> None:
         super().__init__()
         self.cell = cell
-        self._taken = {"np", "parameters", "state", "outputs", "steps", "batch", "t", *HELPERS}
+        self._taken = taken
         self.main = self._free(cell.name)
+        self._taken |= {"parameters", "state", "outputs", "steps", "batch", "t"}
         own = [("function", n) for n in cell.functions] + [("row", n) for n in cell.rows]
         own += [("constant", n) for n in cell.constants] + [("whole", n) for n in cell.inputs]
         self.local: dict[Any, str] = {key: self._free(key[1]) for key in own}
@@ -93,7 +94,7 @@ class _Writer(Code):
         called = self.local.get(("function", name)) if node.op == "call" else None
         return f"{called or NUMPY.get(name, name)}({', '.join(map(self.text, node.args))})", ATOM
 
-    # ---- the function -----------------------------------------------------------------------------------------------------
+    # ---- the function -----------------------------------------------------------------------------------------------
     def function(self) -> str:
         """The function over a sequence, as text."""
         cell, local = self.cell, self.local
@@ -101,14 +102,16 @@ class _Writer(Code):
         constants = [f"{local['constant', n]}={v!r}" for n, v in cell.constants.items() if self._read("constant", n)]
         arguments = ", ".join(["parameters", x, "state", *further, *constants])
         states = ", ".join(self._states()) + ","
-        body = [f'"""Run the cell over a sequence: {x} (T, B, D) and state {_tuple(cell.states)}, each (B, width), give',
-                f"the outputs (T, B, width) and the last state.  parameters: name -> array.{self._further()}", '"""']
+        body = [f'"""Run the cell over a sequence: {x} (T, B, D), state {_tuple(cell.states)}, each (B, width).', "",
+                f"Gives the outputs (T, B, width) and the last state.  parameters: name -> array.{self._further()}",
+                '"""']
         body += [f"{local['learned', name]} = parameters[{name!r}]" for name in cell.parameters]
         body += [f"{local['constant', n]} = np.asarray({local['constant', n]}, {x}.dtype)"
                  for n, v in cell.constants.items() if isinstance(v, tuple)]
         body += [line for f in cell.functions.values() for line in self._nested(f)]
         body += [f"{states} = state", f"steps, batch = {x}.shape[:2]",
-                 f"outputs = np.empty((steps, batch, {self._states()[0]}.shape[-1]), {x}.dtype)", "for t in range(steps):"]
+                 f"outputs = np.empty((steps, batch, {self._states()[0]}.shape[-1]), {x}.dtype)",
+                 "for t in range(steps):"]
         loop = [f"{local['input', cell.inputs[0]]} = {x}[t]"]
         loop += [f"{local['input', n]} = {w}[t] if {w}.ndim == 3 else {w}" for n, w in zip(cell.inputs[1:], further)]
         for name in cell.order:

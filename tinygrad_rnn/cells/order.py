@@ -33,7 +33,8 @@ def computed_order(rows: Mapping[str, Row]) -> tuple[str, ...]:
         names = [shown(name) for name in (*cycle, cycle[0])]
         if len(names) > 8:
             names[4:-4] = ["..."]
-        raise ValueError(f"rows {' -> '.join(names)} read each other within one step; write {cycle[0]}_prev for the value "
+        raise ValueError(f"rows {' -> '.join(names)} read each other within one step; write {cycle[0]}_prev for the "
+                         f"value "
                          "one step earlier")
     return tuple(order)
 
@@ -49,7 +50,8 @@ def _cycle(rows: Mapping[str, Row], stuck: set[str]) -> list[str]:
 
 
 def states_of(rows: Mapping[str, Row], output: str) -> tuple[State, ...]:
-    """What is carried from step to step, newest first a row: the output, then the other rows read later, as in the text.
+    """What is carried from step to step, newest first a row: the output, then the other rows read later, as in the
+    text.
 
     State(h, 1) is the value that the next step reads as h_prev.
     """

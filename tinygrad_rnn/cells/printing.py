@@ -69,7 +69,8 @@ class Code:
             return f"{node.data.row}_prev" + (f"({node.data.word or node.data.lag})"
                                               if node.data.word or node.data.lag > 1 else "")
         if node.op == "vector":
-            return node.data.letter + (f"({number_text(node.data.start)})" if node.data.start is not None else "")
+            start = "" if node.data.start is None else f"({number_text(node.data.start)})"
+            return f"{node.data.letter}{start}"
         return str(node.data)
 
     def power(self, base: str, exponent: str) -> str:
@@ -86,7 +87,7 @@ class Code:
 
 
 class Plain(Code):
-    """Equations with a time index: i_t = sigmoid(W_i_x x_t + W_i_h h_{t-1} + b_i).  Sums and products need no brackets."""
+    """Equations with a time index, i_t = sigmoid(W_i_x x_t + W_i_h h_{t-1} + b_i), without needless brackets."""
 
     signs = {"add": " + ", "subtract": " - ", "multiply": " * ", "divide": " / ", "negative": "-"}
     binds = {**_BINDS, "add": (SUM, SUM, SUM), "multiply": (TERM, TERM, TERM)}
@@ -147,12 +148,14 @@ class Plain(Code):
 
     def product(self, node: Symbol) -> tuple[str, int]:
         """W_i_x x_t + W_i_h h_{t-1}."""
-        return self._sum([f"{self.matrix(name)} {self.text(a, ATOM)}" for name, a in zip(node.data.parameters, node.args)])
+        return self._sum([f"{self.matrix(name)} {self.text(a, ATOM)}" for name,
+                          a in zip(node.data.parameters, node.args)])
 
     def call(self, node: Symbol) -> tuple[str, int]:
         """A function, or what stands in derivatives alone."""
         if node.op == "transposed":
-            return self._sum([f"{self.matrix(name, True)} {self.text(a, ATOM)}" for name, a in zip(node.data, node.args)])
+            return self._sum([f"{self.matrix(name, True)} {self.text(a, ATOM)}" for name,
+                              a in zip(node.data, node.args)])
         if node.op == "pull":
             g, _, *values = map(self.text, node.args)
             return f"{self.function(node.data[0].name)}.pull_{node.data[1] + 1}({g}; {', '.join(values)})", ATOM

@@ -1,8 +1,8 @@
 """The rows of a cell as Python code, run on whatever values it is given: Tensors, arrays or symbols.
 
-Each row is compiled once from its checked syntax tree, in a made-up file that holds the cell's text: a traceback and the
-debugger show the equation.  In the code a function is called by its name with brackets, `exp()`, which no row can have, so
-that a row named exp hides nothing.
+Each row is compiled once from its checked syntax tree, in a made-up file that holds the cell's text: a traceback and
+the debugger show the equation.  In the code a function is called by its name with brackets, `exp()`, which no row can
+have, so that a row named exp hides nothing.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import hashlib
 import linecache
 from collections.abc import Callable, Mapping, Sequence
 from types import CodeType
-from typing import Any
+from typing import Any, cast
 
 from .functions import FUNCTIONS, STEPS
-from .language import MATRIX, VECTOR
+from .language import MATRIX, VECTOR, called
 from .rows import Function, Row
 from .symbols import State, Symbol, Vector
 
@@ -74,7 +74,8 @@ class Program:
             {row: value}
         """
         found = {}
-        scope: dict[str, Any] = {"__builtins__": {}, **self._called, **{f"{n}()": s.primitive for n, s in STEPS.items()},
+        scope: dict[str, Any] = {"__builtins__": {}, **self._called,
+                                 **{f"{n}()": s.primitive for n, s in STEPS.items()},
                                  **values, "number()": number}
         scope.update({name: eval(code, scope) for name, code in self._functions.items()})
         for row, code in self._rows:
@@ -103,10 +104,10 @@ class Program:
         expression = ast.fix_missing_locations(ast.Expression(body))
         return compile(ast.increment_lineno(expression, number - 1), self.filename, "eval")
 
-    def _run_time(self, node: Any, products: "_Count") -> ast.expr:
-        """The tree to run: W knows its number in the row, b(1) is b, h_prev(k) a name, functions have their brackets."""
+    def _run_time(self, node: Any, products: _Count) -> ast.expr:
+        """The tree to run: W knows its number in the row, b(1) is b, h_prev(k) a name, functions have brackets."""
         if isinstance(node, ast.Constant):
-            return ast.copy_location(ast.Constant(float(node.value)), node)
+            return ast.copy_location(ast.Constant(float(cast(float, node.value))), node)
         if isinstance(node, ast.UnaryOp):
             return ast.copy_location(ast.UnaryOp(node.op, self._run_time(node.operand, products)), node)
         if isinstance(node, ast.BinOp):
@@ -114,10 +115,10 @@ class Program:
             right = node.right if isinstance(node.op, ast.Pow) else self._run_time(node.right, products)
             return ast.copy_location(ast.BinOp(left, node.op, right), node)
         if isinstance(node, ast.Call):
-            return ast.copy_location(self._run_time_call(node.func.id, node, products), node)       # type: ignore[attr-defined]
+            return ast.copy_location(self._run_time_call(called(node), node, products), node)
         return ast.copy_location(ast.Name(node.id, ast.Load()), node)
 
-    def _run_time_call(self, name: str, node: ast.Call, products: "_Count") -> ast.expr:
+    def _run_time_call(self, name: str, node: ast.Call, products: _Count) -> ast.expr:
         if VECTOR.fullmatch(name):
             return ast.Name(name, ast.Load())
         if name.endswith("_prev"):

@@ -1,7 +1,7 @@
 """From the lines of a cell to its rows: every name is looked up, every W and learned vector gets its parameter.
 
-A row is kept as the symbol of its right side, in which other rows are leaves and functions of the cell are calls not yet
-expanded: so it prints back as it was written.
+A row is kept as the symbol of its right side, in which other rows are leaves and functions of the cell are calls not
+yet expanded: so it prints back as it was written.
 """
 
 from __future__ import annotations
@@ -13,8 +13,22 @@ from typing import Any
 
 from ..autograd import ops
 from .functions import FUNCTIONS, PRIMITIVES, STEPS
-from .language import (INPUT, MATRIX, MOST_DEPTH, MOST_LAG, MOST_OPERATIONS, VECTOR, Text, check_number, fault, nearest,
-                       parse, shown, spelled)
+from .language import (
+    INPUT,
+    MATRIX,
+    MOST_DEPTH,
+    MOST_LAG,
+    MOST_OPERATIONS,
+    VECTOR,
+    Text,
+    called,
+    check_number,
+    fault,
+    nearest,
+    parse,
+    shown,
+    spelled,
+)
 from .printing import code
 from .symbols import Product, State, Symbol, Vector, leaf, number, topological
 
@@ -73,9 +87,13 @@ class Reader:
         self.text, self.inputs, self.constants = text, inputs, constants
         self._taken: set[str] = set()           # names of matrices
         self._next: dict[str, int] = {}         # where to go on looking for a free number after a taken name
-        self._line, self._row, self._arguments = "", "", ()     # type: tuple[str, str, tuple[str, ...] | None]
+        self._line, self._row, self._source = "", "", ""
+        self._arguments: tuple[str, ...] | None = None      # of the function that is read; None in a row
+        self._products: list[Symbol | None] = []
+        self._starts: dict[str, float] = {}
+        self._sizes: dict[str, int] = {}
 
-    # ---- functions ------------------------------------------------------------------------------------------------------
+    # ---- functions --------------------------------------------------------------------------------------------------
     def functions(self) -> dict[str, Function]:
         """The functions of the cell, read and bounded."""
         found = {}
@@ -109,19 +127,19 @@ class Reader:
 
     def check_expansion(self, rows: dict[str, Row]) -> None:
         """ValueError if the rows, with functions expanded, are too many operations."""
-        size = sum(self._sizes.get(n.data, 1) if n.op == "call" else 1 for r in rows.values() for n in _nodes(r.expression))
+        size = sum(self._sizes.get(n.data, 1) if n.op == "call" else 1 for r in rows.values()
+                   for n in _nodes(r.expression))
         if size > MOST_OPERATIONS:
             raise ValueError(f"text: its functions expand to more than {MOST_OPERATIONS} operations")
 
-    # ---- rows -----------------------------------------------------------------------------------------------------------
+    # ---- rows -------------------------------------------------------------------------------------------------------
     def rows(self) -> dict[str, Row]:
         """The rows in the order of the text."""
         return {name: self._read_row(name, right) for name, right in self.text.rows.items()}
 
     def _read_row(self, name: str, right: str) -> Row:
-        self._line, self._row = f"{name} = {right}", name
-        self._source = right
-        self._products: list[Symbol | None] = []
+        self._line, self._row, self._source = f"{name} = {right}", name, right
+        self._products = []
         tree = parse(right, self._line)
         self._starts = self._read_starts(tree)
         expression = self._read(tree)
@@ -135,7 +153,7 @@ class Reader:
         """{vector: its start} of the b(1) in a row."""
         starts: dict[str, float] = {}
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and VECTOR.fullmatch(letter := node.func.id):
+            if isinstance(node, ast.Call) and VECTOR.fullmatch(letter := called(node)):
                 value = _literal(node.args[0]) if len(node.args) == 1 else None
                 if value is None:
                     raise fault(self._line, f"{letter}(...) takes the number at which {letter} starts")
@@ -143,10 +161,10 @@ class Reader:
                     raise fault(self._line, f"{letter} starts at two values")
         return starts
 
-    # ---- expressions ----------------------------------------------------------------------------------------------------
+    # ---- expressions ------------------------------------------------------------------------------------------------
     def _read(self, node: ast.expr) -> Symbol:
         if isinstance(node, ast.Constant):
-            return number(check_number(node.value, self._line))
+            return number(check_number(node.value, self._line))     # type: ignore[arg-type]
         if isinstance(node, ast.Name):
             return self._read_name(node.id)
         if isinstance(node, ast.UnaryOp):
@@ -154,14 +172,17 @@ class Reader:
         if isinstance(node, ast.BinOp):
             operation = _BINARY[type(node.op)]
             return Symbol(operation.name, (self._read(node.left), self._read(node.right)), operation)
-        return self._read_call(node.func.id, node)
+        if isinstance(node, ast.Call):
+            return self._read_call(called(node), node)
+        raise fault(self._line, f"{type(node).__name__} is not part of the language")
 
     def _read_name(self, name: str) -> Symbol:
         if self._arguments is not None:
             if name in self._arguments:
                 return leaf("parameter", name)
             if name not in self.constants:
-                raise fault(self._line, f"{shown(name)} is neither an argument nor a constant; hand it on as an argument")
+                raise fault(self._line, f"{shown(name)} is neither an argument nor a constant; hand it on as "
+                                        "an argument")
         if name in self.text.rows:
             return leaf("row", name)
         if VECTOR.fullmatch(name):
@@ -192,14 +213,14 @@ class Reader:
     def _read_state(self, word: str, state: State) -> Symbol:
         if state.row not in self.text.rows:
             if state.row in self.inputs:
-                raise fault(self._line, f"{state.row!r} is an input and keeps nothing: make it a row, q = {state.row}, and "
-                                        "read q_prev")
+                raise fault(self._line, f"{state.row!r} is an input and keeps nothing: make it a row, "
+                                        f"q = {state.row}, and read q_prev")
             known = [f"{name}_prev" for name in self.text.rows]
             raise fault(self._line, f"{shown(word)} is read, but the state {shown(state.row)} is never computed"
                                     f"{nearest(word, known)}")
         return leaf("state", state)
 
-    # ---- calls ----------------------------------------------------------------------------------------------------------
+    # ---- calls ------------------------------------------------------------------------------------------------------
     def _read_call(self, name: str, node: ast.Call) -> Symbol:
         if self._arguments is not None and (MATRIX.fullmatch(name) or VECTOR.fullmatch(name) or name.endswith("_prev")):
             raise fault(self._line, f"{name}(...) belongs to a row: hand it on as an argument")
@@ -220,7 +241,8 @@ class Reader:
         args = tuple(map(self._read, node.args))
         for a in args:
             if not a.wide:
-                raise fault(self._line, f"{letter}({code(a)}): a matrix multiplies inputs, states and rows, not a number")
+                raise fault(self._line, f"{letter}({code(a)}): a matrix multiplies inputs, states and rows, "
+                                        "not a number")
         self._products[index] = product = Symbol("product", args, Product(letter, self._row, index, names))
         return product
 
@@ -238,8 +260,8 @@ class Reader:
         word = lag.id if isinstance(lag, ast.Name) else None
         value = self.constants.get(word) if word else lag.value if isinstance(lag, ast.Constant) else None
         if type(value) is not int or not 1 <= value <= MOST_LAG:
-            raise fault(self._line, f"{name}(k) is the value k steps earlier: k is a whole number from 1 to {MOST_LAG}, or "
-                                    "such a constant")
+            raise fault(self._line, f"{name}(k) is the value k steps earlier: k is a whole number from 1 to "
+                                    f"{MOST_LAG}, or such a constant")
         return self._read_state(name, State(name[:-5], value, word))
 
     def _read_function(self, name: str, node: ast.Call) -> Symbol:
@@ -285,4 +307,4 @@ def _literal(node: ast.expr) -> float | None:
     if isinstance(node, ast.UnaryOp):
         value = _literal(node.operand)
         return None if value is None else -value
-    return float(node.value) if isinstance(node, ast.Constant) else None
+    return float(node.value) if isinstance(node, ast.Constant) else None        # type: ignore[arg-type]

@@ -52,7 +52,7 @@ class Sizes:
 
     def __init__(self, cell: Cell, input_size: int, hidden_size: int) -> None:
         self.cell = cell
-        self.widths = declared_widths(cell, check_size(input_size, "input_size"), check_size(hidden_size, "hidden_size"))
+        self.widths = declared_widths(cell, input_size, hidden_size)
         self._known: dict[Symbol, Width] = {}
         for row in cell.rows.values():
             self._check(row)
@@ -86,8 +86,8 @@ class Sizes:
             return self.widths[node.data.row]
         if node.op == "transposed":
             return self.shapes[node.data[0]][1]
-        if node.op == "pull":
-            return widths[2 + node.data[1]]
+        if node.op == "pull":                   # of g, y, and the arguments, one of which it is the gradient of
+            return widths[2 + int(node.data[1])]
         if node.op in STEPS:
             return STEPS[node.op].width(*widths)
         return _merged(widths)
@@ -113,16 +113,18 @@ class Sizes:
                 count += self.of(node) or 1
         return count
 
-    def _explained(self, row: Row, conflict: "_Conflict") -> ValueError:
+    def _explained(self, row: Row, conflict: _Conflict) -> ValueError:
         """Which widths meet in a row, and how to bring a bare input to the width of the others."""
         met = " and ".join(map(str, conflict.args))
         bare = [name for name in _bare_inputs(row) if self.widths[name] in conflict.args]
         if not bare:
-            return ValueError(f"{self.cell.name}: {row}: values of widths {met} meet; a matrix, W(...), changes a width")
+            return ValueError(f"{self.cell.name}: {row}: values of widths {met} meet; a matrix, W(...), changes a "
+                              f"width")
         name, width = bare[0], self.widths[row.name]
         size = f"D = {width}" if name == self.cell.inputs[0] else f"its width {width}"
         remedy = _Projected(bare).text(row.expression)
-        return ValueError(f"{self.cell.name}: {row}: widths {met} meet: {name} stands without a matrix, which needs {size}, "
+        return ValueError(f"{self.cell.name}: {row}: widths {met} meet: {name} stands without a matrix, which needs "
+                          f"{size}, "
                           f"got {self.widths[name]}; with one: cell.but(\"{row.name} = {remedy}\")")
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from .cell import Cell
 
 
-def step(cell: Cell, parameters: Mapping[str, Any], x: Any, state: Any, inputs: Mapping[str, Any]) -> tuple[Tensor, ...]:
+def step(cell: Cell, parameters: Mapping[str, Any], x: Any, state: Any, inputs: Mapping[str, Any]) -> tuple[Tensor,
+                                                                                                            ...]:
     """What Cell.step does."""
     who = f"{cell.name}.step"
     given = _inputs(cell, x, inputs, who)
@@ -98,7 +99,8 @@ def _one_dtype(values: Mapping[str, Tensor], who: str) -> Any:
         raise TypeError(f"{who}: {first} is {a} and {second} is {b}; bring them to one dtype, {first}.astype({b}) or "
                         f"{second}.astype({a})")
     if not found:
-        raise TypeError(f"{who}: x, the state and the parameters must be floating, got {next(iter(values.values())).dtype}")
+        raise TypeError(f"{who}: x, the state and the parameters must be floating, got "
+                        f"{next(iter(values.values())).dtype}")
     return next(iter(found))
 
 
@@ -110,9 +112,10 @@ def _check_shapes(cell: Cell, given: Mapping[str, Tensor], before: Sequence[Tens
         raise ValueError(f"{who}: {cell.inputs[0]} must have the shape (batch, features), got {x.shape}")
     for s, value in zip(cell.carried, before):
         if value.ndim != 2 or value.shape[0] != x.shape[0]:
-            raise ValueError(f"{who}: state {s.row} must have the shape (batch, width) with batch = {x.shape[0]} as x has, "
+            raise ValueError(f"{who}: state {s.row} must have the shape (batch, width) with batch = {x.shape[0]} as x "
+                             f"has, "
                              f"got {value.shape}")
-    sizes = cell.sizes(x.shape[1], _hidden_size(cell, before, learned))
+    sizes = cell.sizes(x.shape[1], _hidden_size(cell, x.shape[1], before, learned))
     for name, shape in sizes.shapes.items():
         if learned[name].shape != shape:
             raise ValueError(f"{who}: parameter {name} must have the shape {shape}, got {learned[name].shape}")
@@ -120,7 +123,8 @@ def _check_shapes(cell: Cell, given: Mapping[str, Tensor], before: Sequence[Tens
         expected = x.shape[0], sizes.widths[name]
         if name in cell.whole:
             if value.ndim < 2 or value.shape[0] != expected[0]:
-                raise ValueError(f"{who}: {name} must have the batch {expected[0]} as its first axis, got {value.shape}")
+                raise ValueError(f"{who}: {name} must have the batch {expected[0]} as its first axis, got "
+                                 f"{value.shape}")
         elif value.shape != expected:
             raise ValueError(f"{who}: {name} must have the shape {expected}, got {value.shape}")
     for s, value in zip(cell.carried, before):
@@ -129,21 +133,21 @@ def _check_shapes(cell: Cell, given: Mapping[str, Tensor], before: Sequence[Tens
     return sizes.widths
 
 
-def _hidden_size(cell: Cell, before: Sequence[Tensor], learned: Mapping[str, Tensor]) -> int:
+def _hidden_size(cell: Cell, input_size: int, before: Sequence[Tensor], learned: Mapping[str, Tensor]) -> int:
     """H, from a state or a parameter of a row that is H wide; else the smallest H that gives the widths found."""
     found = {s.row: int(v.shape[1]) for s, v in zip(cell.carried, before)}
     for row in cell.rows.values():
         for name in [*(n for p in row.products for n in p.data.parameters), *(v.parameter for v in row.vectors)]:
             if learned[name].ndim:
                 found.setdefault(row.name, int(learned[name].shape[0]))
-    for row, width in found.items():
-        if row not in cell.widths:
+    for name, width in found.items():
+        if name not in cell.widths:
             return max(width, 1)
     for H in range(1, 8 * max(found.values()) + 8):
         try:
-            widths = declared_widths(cell, 1, H)
+            widths = declared_widths(cell, input_size, H)
         except ValueError:
             continue
-        if all(widths[row] == width for row, width in found.items()):
+        if all(widths[name] == width for name, width in found.items()):
             return H
     return max(1, *found.values())

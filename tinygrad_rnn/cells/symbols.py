@@ -81,14 +81,14 @@ class Symbol:
     __slots__ = ("op", "args", "data", "wide", "__weakref__")
 
     op: str
-    args: tuple["Symbol", ...]
+    args: tuple[Symbol, ...]
     data: Any
     wide: bool
 
-    _interned: "weakref.WeakValueDictionary[Any, Symbol]" = weakref.WeakValueDictionary()
+    _interned: weakref.WeakValueDictionary[Any, Symbol] = weakref.WeakValueDictionary()
     _lock = threading.Lock()
 
-    def __new__(cls, op: str, args: tuple["Symbol", ...] = (), data: Any = None) -> "Symbol":
+    def __new__(cls, op: str, args: tuple[Symbol, ...] = (), data: Any = None) -> Symbol:
         key = (op, args, data)
         with cls._lock:
             found = cls._interned.get(key)
@@ -113,34 +113,34 @@ class Symbol:
         from .printing import sketch
         return f"<{sketch(self)}>"
 
-    def __neg__(self) -> "Symbol":
+    def __neg__(self) -> Symbol:
         return _symbol(ops.negative(self))
 
-    def __add__(self, other: Any) -> "Symbol":
+    def __add__(self, other: Any) -> Symbol:
         return _symbol(ops.add(self, other))
 
-    def __radd__(self, other: Any) -> "Symbol":
+    def __radd__(self, other: Any) -> Symbol:
         return _symbol(ops.add(other, self))
 
-    def __sub__(self, other: Any) -> "Symbol":
+    def __sub__(self, other: Any) -> Symbol:
         return _symbol(ops.subtract(self, other))
 
-    def __rsub__(self, other: Any) -> "Symbol":
+    def __rsub__(self, other: Any) -> Symbol:
         return _symbol(ops.subtract(other, self))
 
-    def __mul__(self, other: Any) -> "Symbol":
+    def __mul__(self, other: Any) -> Symbol:
         return _symbol(ops.multiply(self, other))
 
-    def __rmul__(self, other: Any) -> "Symbol":
+    def __rmul__(self, other: Any) -> Symbol:
         return _symbol(ops.multiply(other, self))
 
-    def __truediv__(self, other: Any) -> "Symbol":
+    def __truediv__(self, other: Any) -> Symbol:
         return _symbol(ops.divide(self, other))
 
-    def __rtruediv__(self, other: Any) -> "Symbol":
+    def __rtruediv__(self, other: Any) -> Symbol:
         return _symbol(ops.divide(other, self))
 
-    def __pow__(self, exponent: Any) -> "Symbol":
+    def __pow__(self, exponent: Any) -> Symbol:
         return _symbol(ops.pow(self, exponent))
 
 
@@ -148,7 +148,7 @@ def _symbol(value: Any) -> Symbol:
     return value if isinstance(value, Symbol) else number(value)
 
 
-# ---- how operations receive symbols -----------------------------------------------------------------------------------
+# ---- how operations receive symbols ---------------------------------------------------------------------------------
 UNITWISE: dict[Primitive, str] = {}     # operations on symbols that are not elementwise, or named otherwise in the text
 
 
@@ -187,7 +187,7 @@ def leaf(kind: str, data: Any) -> Symbol:
     return Symbol(kind, (), data)
 
 
-# ---- walking the graph --------------------------------------------------------------------------------------------------
+# ---- walking the graph ----------------------------------------------------------------------------------------------
 def topological(roots: Iterable[Symbol], without: Container[Symbol] = ()) -> list[Symbol]:
     """The roots and all that they are computed from, arguments first, each once; not what is in `without` nor below it.
 
@@ -220,7 +220,8 @@ def replace(roots: Iterable[Symbol], mapping: Mapping[Symbol, Any]) -> list[Symb
     roots = list(roots)
     new: dict[Symbol, Symbol] = {}
     for node in topological(roots):
-        new[node] = lift(mapping[node]) if node in mapping else Symbol(node.op, tuple(new[a] for a in node.args), node.data)
+        args = tuple(new[a] for a in node.args)
+        new[node] = lift(mapping[node]) if node in mapping else Symbol(node.op, args, node.data)
     return [new[root] for root in roots]
 
 
