@@ -1,4 +1,4 @@
-"""Generalised ufuncs of the vector language: signatures, strides, dtypes, and that nothing beyond an array is touched."""
+"""Generalised ufuncs of the vector language: signatures, strides, dtypes; no kernel touches what is beyond an array."""
 
 import functools
 
