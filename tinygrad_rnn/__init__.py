@@ -4,13 +4,19 @@ Not the tinygrad project.  Importing this package compiles nothing and does not 
 
 Which equation lives in which file
 ----------------------------------
-=====================================================  ==================================
+=====================================================  ===========================================
 the chain rule on a tape                               autograd/backward.py
 an operation and its derivative, side by side          autograd/ops/elementwise.py
 softmax, cross-entropy                                 autograd/ops/softmax.py
-matrix product, blocked for caches and registers       kernels/gemm.py
-exp, tanh, sigmoid as polynomials                      kernels/elementwise.py
-the LSTM's gates, step by step                         nn/recurrent.py
+matrix product, blocked for caches and registers       kernels/product.py, kernels/tiles.py
+exp, tanh, sigmoid as polynomials                      kernels/functions.py
+the plain RNN, h = tanh(W x + W h + b)                 cells/elman.py
+the LSTM's six equations, peepholes                    cells/lstm.py
+the GRU, both resets and both signs of z               cells/gru.py
+the odyssey's variants, MUT1 to MUT3                   cells/odyssey.py, cells/mutants.py
+symbols and notation of every source                   cells/sources.py
+back-propagation through time, derived                 cells/derivative.py
+a recurrence over a whole sequence, compiled           kernels/sequence.py
 embedding as a row of a table, e_w = E o_w             nn/embedding.py
 start values (Xavier, He, orthogonal)                  nn/init.py
 losses                                                 nn/losses.py
@@ -20,7 +26,7 @@ truncated back-propagation through time                data/windows.py, models/l
 sampling a character at a time, temperature            models/language_model.py
 perplexity, bits a character                           metrics/perplexity.py
 finite differences against derivatives                 testing/gradcheck.py
-=====================================================  ==================================
+=====================================================  ===========================================
 """
 
 from __future__ import annotations
@@ -42,12 +48,12 @@ __version__ = "0.1.0"
 float32, float64, int32, int64 = _np.float32, _np.float64, _np.int32, _np.int64
 bool = _np.bool_
 
-_MODULES = ("autograd cells data decode diagnostics embeddings interop kernels metrics models nn optim random testing "
-            "train").split()
+_MODULES = ("autograd cells data decode diagnostics embeddings interop kernels metrics models nn optim random "
+            "testing train").split()
 _HANDED_ON = {"Parameter": "nn", "Cell": "cells", "set_num_threads": "kernels", "get_num_threads": "kernels"}
 
-__all__ = ["Tensor", "autograd", "bool", "detect_anomaly", "enable_grad", "float32", "float64", "int32", "int64", "no_grad",
-           "tensor", *_creation.__all__, *_ops.__all__]
+__all__ = ["Tensor", "autograd", "bool", "detect_anomaly", "enable_grad", "float32", "float64", "int32", "int64",
+           "no_grad", "tensor", *_creation.__all__, *_ops.__all__]
 
 
 def __getattr__(name: str) -> Any:
