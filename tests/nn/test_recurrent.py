@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.nn.numeric import check_layer
 from tinygrad_rnn import nn, no_grad, set_num_threads, tensor
-from tinygrad_rnn.nn import recurrent
+from tinygrad_rnn.nn import stack
+from tinygrad_rnn.nn.rnn import Packed
 
 # Without compiled code the product is BLAS's, which promises no bits.
 JIT = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
@@ -131,7 +132,7 @@ def test_rnn_nonlinearities(nonlinearity, rng) -> None:
 def test_gradients_of_inputs_states_and_parameters(kind, options, lengths, rng) -> None:
     layer = KINDS[kind](2, 3, **options, rng=1)
     ways = layer.num_layers * (2 if layer.bidirectional else 1)
-    widths = (layer.proj_size or 3, 3)[:len(layer.states)]
+    widths = (layer.proj_size or 3, 3)[:len(layer.cell.states)]
     states = [rng.normal(size=(ways, 2, width)) for width in widths]
 
     def call(x, *state):
@@ -322,39 +323,38 @@ def test_a_state_that_was_not_detached_is_named() -> None:
 
 
 # ---- the tests are tested -------------------------------------------------------------------------------------------
-def swapped(self, z_x, state, weights):
-    """LSTM with input and forget gates exchanged: a zero state would hide half of it."""
-    h, c = state
-    f, i, g, o = recurrent.split(recurrent.linear(h, weights.hh, z_x), 4, -1)
-    c = recurrent.sigmoid(f) * c + recurrent.sigmoid(i) * recurrent.tanh(g)
-    return {"c": c, "h": recurrent.sigmoid(o) * recurrent.tanh(c)}
-
-
-def test_swapped_gates_are_caught(rng, monkeypatch) -> None:
-    monkeypatch.setattr(nn.LSTM, "_step", swapped)
+def test_swapped_gates_are_caught(rng) -> None:
+    layer = nn.LSTM(3, 4, rng=1)
+    layer._form = layer._form._replace(rows=("f", "i", "g", "o"))
     with pytest.raises(AssertionError):
-        compare("LSTM", nn.LSTM(3, 4, rng=1), 5, 3, rng=rng)
+        compare("LSTM", layer, 5, 3, rng=rng)
 
 
 @pytest.mark.parametrize("shift", [-1, 1])
-def test_masks_that_are_off_by_one_are_caught(shift, rng, monkeypatch) -> None:
-    monkeypatch.setattr(recurrent.ragged, "mask", lambda lengths, steps: np.arange(steps)[:, None] < lengths + shift)
-    with pytest.raises(AssertionError), np.errstate(invalid="ignore"):
+def test_lengths_that_are_off_by_one_are_caught(shift, rng, monkeypatch) -> None:
+    right = stack.ragged.checked
+    monkeypatch.setattr(stack.ragged, "checked", lambda *args: np.clip(right(*args) + shift, 1, 5))
+    with pytest.raises(AssertionError):
         compare("LSTM", nn.LSTM(3, 4, rng=1), 5, 3, [2, 5, 1], rng=rng)
 
 
-def test_a_reset_before_the_product_is_caught(rng, monkeypatch) -> None:
-    def before(self, z_x, state, weights):
-        h, = state
-        r_x, z_x, n_x = recurrent.split(z_x, 3, -1)
-        r_h, z_h, _ = recurrent.split(recurrent.linear(h, weights.hh, weights.b_hh), 3, -1)
-        r, z = recurrent.sigmoid(r_x + r_h), recurrent.sigmoid(z_x + z_h)
-        _, _, n_h = recurrent.split(recurrent.linear(r * h, weights.hh, weights.b_hh), 3, -1)
-        return {"h": (1 - z) * recurrent.tanh(n_x + n_h) + z * h}
-
-    monkeypatch.setattr(nn.GRU, "_step", before)
+@pytest.mark.parametrize("equation", ["n = tanh(W(x) + b + r*W(h_prev) + b2)", "h = z*n + (1 - z)*h_prev",
+                                      "z = sigmoid(W(x) + W(r*h_prev) + b)"])
+def test_another_gru_is_caught(equation, rng) -> None:
+    """The second bias out of the reset gate's reach; the update gate the other way round; another reset."""
+    layer = nn.GRU(3, 4, rng=1)
+    layer.cell = layer.cell.but(equation)
+    layer._form = Misnamed(*layer._form)
     with pytest.raises(AssertionError):
-        compare("GRU", nn.GRU(3, 4, rng=1), 2, 3, rng=rng)
+        compare("GRU", layer, 2, 3, rng=rng)
+
+
+class Misnamed(Packed):
+    """Finds W_z_rh, of a mistaken cell, where W_z_h stands."""
+
+    def unpack(self, values):
+        found = super().unpack(values)
+        return {**found, "W_z_rh": found["W_z_h"]}
 
 
 def test_nothing_is_recorded_without_gradients() -> None:

@@ -10,7 +10,7 @@ from .linear import Linear
 from .module import Module
 from .norm import LayerNorm
 from .parameter import Parameter
-from .recurrent import GRU, LSTM, RNN
+from .rnn import GRU, LSTM, RNN
 
 __all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "Dropout", "ELU", "Embedding", "GELU", "GRU", "LSTM", "LayerNorm",
            "LeakyReLU", "Linear", "LogSoftmax", "MSELoss", "Module", "ModuleList", "NLLLoss", "Parameter", "RNN",

@@ -1,0 +1,194 @@
+"""What surrounds a recurrent cell in a layer: several of them on top of each other, one or both directions, ragged
+batches, and the layout of inputs and states, which are PyTorch's.
+
+Which cell runs, with which parameters, is the business of `Recurrent` (any cell) and of `RNN`, `LSTM`, `GRU`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..autograd import Tensor, ops
+from ..autograd.ops import concat, expand_dims, squeeze, stack, swapaxes, unstack
+from ..autograd.tensor import constant
+from ..cells.gates import gates as rows_at_steps
+from ..cells.sequence import Form, run
+from . import lengths as ragged
+from .checks import as_tensor, features, same_dtype
+from .dropout import dropout
+from .module import Module
+
+if TYPE_CHECKING:
+    from ..cells import Cell
+
+
+class Part(NamedTuple):
+    """One direction of one layer: its cell, where the parameters stand, and what further inputs the layer gives."""
+
+    cell: Cell
+    hidden_size: int
+    form: Form
+    tensors: Sequence[Tensor]
+    inputs: Mapping[str, Any] = {}
+
+
+class Stack(Module):
+    """Layers of a recurrent cell.
+
+    Attributes
+    ----------
+    input_size, num_layers : int
+    bidirectional, batch_first : bool
+    dropout : float
+        Between layers, while training.
+    fused : bool
+        Compiled, or readable steps on the tape.
+    """
+
+    input_size: int
+    num_layers: int
+    bidirectional: bool
+    batch_first: bool
+    dropout: float
+    fused: bool = True
+    stream: np.random.Generator
+    cell: Cell
+    _widths: list[tuple[int, ...]]      # of a layer's states, in the order of cell.states
+
+    def _part(self, k: int, steps: int, batch: int) -> Part:
+        """Layer k // directions in direction k % directions, for a batch."""
+        raise NotImplementedError
+
+    @property
+    def _first(self) -> Tensor:
+        """A parameter, whose dtype is the layer's."""
+        raise NotImplementedError
+
+    @property
+    def _directions(self) -> int:
+        return 2 if self.bidirectional else 1
+
+    def _suffixes(self) -> list[str]:
+        """Of the parameters' names: layer 0, layer 0 reverse, layer 1 ..."""
+        return [f"_l{k}{way}" for k in range(self.num_layers) for way in ("", "_reverse")[:self._directions]]
+
+    def _input_width(self, layer: int) -> int:
+        """Features that a layer reads."""
+        return self.input_size if layer == 0 else self._widths[layer - 1][0] * self._directions
+
+    # ---- forward ----------------------------------------------------------------------------------------------------
+    def forward(self, x: Any, state: Any = None, lengths: Any = None, reverse: bool = False,
+                return_gates: bool = False, **inputs: Any) -> Any:
+        """Run over sequences.
+
+        Parameters
+        ----------
+        x : Tensor (T, B, D), with batch_first (B, T, D), unbatched (T, D)
+        state : Tensor (num_layers * directions, B, width), or a tuple of them, one a state of the cell; zeros if None
+            Layer 0, layer 0 reverse, layer 1 ...; without B for an unbatched x.
+        lengths : array_like of int (B,), optional
+            Real steps of each row, in any order.  x beyond them is never read and may be NaN; the output there is 0;
+            the final state is that of the last real step.
+        reverse : bool
+            Run from each row's last real step to the first; outputs stand at the step they belong to.
+        return_gates : bool
+            Return every row of the equations too.
+        **inputs : Tensor (T, B, width), with batch_first (B, T, width), or (B, width) for all steps
+            The cell's further inputs; every layer reads them.
+
+        Returns
+        -------
+        output : Tensor, shape of x with directions * width in place of D
+        state : as the argument
+        gates : list of dict, only with return_gates
+            One a layer and direction: name of the row -> Tensor, laid out as the output.
+
+        Raises
+        ------
+        TypeError
+            For dtypes that do not fit the parameters', or a state that is no tuple.
+        ValueError
+            For shapes or lengths that do not fit.
+        """
+        x, batched = self._checked(x)
+        steps, batch = x.shape[:2]
+        if lengths is not None:
+            lengths = ragged.checked(type(self).__name__, lengths, steps, batch)
+        before = self._unpacked(state, batch, batched)
+        after: list[tuple[Any, ...]] = []
+        gates: list[dict[str, Any]] = []
+        for layer in range(self.num_layers):
+            if layer and self.dropout:
+                x = dropout(x, self.dropout, self.training, self.stream)
+            outputs = []
+            for way in range(self._directions):
+                k = layer * self._directions + way
+                part = self._part(k, steps, batch)
+                backwards, further = bool(way) != bool(reverse), {**inputs, **part.inputs}
+                y, last = run(part.cell, part.hidden_size, x, before[k], part.tensors, further, lengths, backwards,
+                              self.fused, part.form)
+                if return_gates:
+                    gates.append(rows_at_steps(part.cell, part.hidden_size, x, before[k], part.tensors, part.form,
+                                               further, lengths, backwards, self.fused))
+                outputs.append(y)
+                after.append(last)
+            x = outputs[0] if len(outputs) == 1 else concat(outputs, -1)
+        result = self._laid_out(x, batched), self._packed(after, batched)
+        if not return_gates:
+            return result
+        return *result, [{name: self._laid_out(row, batched) for name, row in rows.items()} for rows in gates]
+
+    # ---- layout -----------------------------------------------------------------------------------------------------
+    def _checked(self, x: Any) -> tuple[Any, bool]:
+        """x as (T, B, D) in the layer's dtype, and whether it came with a batch."""
+        who, parameter = type(self).__name__, self._first
+        x = features(who, x, parameter, self.input_size, "input_size")
+        if x.ndim not in (2, 3):
+            layout = "(B, T, D)" if self.batch_first else "(T, B, D)"
+            raise ValueError(f"{who}: x must be {layout} or, unbatched, (T, D), got shape {x.shape}")
+        if x.dtype != parameter.dtype:
+            x = ops.astype(x, parameter.dtype)
+        batched = x.ndim == 3
+        if not batched:
+            x = expand_dims(x, 1)
+        elif self.batch_first:
+            x = swapaxes(x, 0, 1)
+        if not x.shape[0]:
+            raise ValueError(f"{who}: x has no steps; the shape is (T, B, D) = {x.shape}")
+        return x, batched
+
+    def _laid_out(self, y: Any, batched: bool) -> Any:
+        """(T, B, width) as the caller's x was."""
+        if not batched:
+            return squeeze(y, 1)
+        return swapaxes(y, 0, 1) if self.batch_first else y
+
+    def _unpacked(self, state: Any, batch: int, batched: bool) -> list[tuple[Any, ...]]:
+        """For each layer and direction its states, (B, width) each."""
+        who, names, parameter = type(self).__name__, self.cell.states, self._first
+        if state is None:
+            return [tuple(constant(np.zeros((batch, width), parameter.dtype)) for width in widths)
+                    for widths in self._widths for _ in range(self._directions)]
+        parts = (state,) if len(names) == 1 else state
+        if not isinstance(parts, (tuple, list)) or len(parts) != len(names):
+            raise TypeError(f"{who}: state must be a tuple ({', '.join(names)}), got {type(state).__name__}")
+        count, rows = self.num_layers * self._directions, []
+        for name, part, width in zip(names, parts, self._widths[0]):
+            part = same_dtype(who, f"state {name}", as_tensor(part), parameter)
+            expected = (count, batch, width) if batched else (count, width)
+            if part.shape != expected:
+                meaning = "(num_layers * directions, " + ("B, " if batched else "") + "width)"
+                raise ValueError(f"{who}: state {name} must have shape {expected}, {meaning}, got {part.shape}")
+            part = part if batched else expand_dims(part, 1)
+            rows.append([squeeze(part, 0)] if count == 1 else unstack(part))
+        return list(zip(*rows))
+
+    def _packed(self, after: list[tuple[Any, ...]], batched: bool) -> Any:
+        """The final states in the layout of the state argument."""
+        parts = tuple(expand_dims(column[0], 0) if len(column) == 1 else stack(column) for column in zip(*after))
+        if not batched:
+            parts = tuple(squeeze(part, 1) for part in parts)
+        return parts if len(parts) > 1 else parts[0]
