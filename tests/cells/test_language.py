@@ -295,3 +295,11 @@ def test_counts():
     assert Cell("h = tanh(W(x, h_prev) + b)").flops(3, 5) == 2 * 5 * 3 + 2 * 5 * 5 + 3 * 5
     D, H = 300, 500
     assert abs(LSTM.flops(D, H, backward=True) / LSTM.flops(D, H) - 2) < 0.01      # two products for each one forward
+
+
+def test_a_long_vector_of_constants():
+    """Run-time values may be longer than a text; changing equations does not print them."""
+    rates = np.linspace(0, 1, 5000)
+    cell = Cell("n = tanh(W(x, h_prev) + b)\nh = h_prev + a*(n - h_prev)", a=rates)
+    assert len(cell.but("n = relu(W(x, h_prev) + b)").constants["a"]) == 5000
+    assert cell.parameter_shapes(3, 5000)["b_n"] == (5000,)

@@ -6,7 +6,6 @@ import functools
 import importlib
 
 from .cell import Cell
-from .language import read
 
 FAMILIES = ("elman", "gru", "lstm", "odyssey", "mutants")
 
@@ -40,7 +39,7 @@ def _known() -> dict[str, tuple[Cell, str]]:
 
 def _named(cell: Cell, name: str, reference: str) -> Cell:
     """The cell under its name; its docstring says where it comes from."""
-    text = read(str(cell))
+    text = cell.as_text()
     text.name = name
     named = Cell.defined(text, prune=False)
     named.__doc__ = reference

@@ -114,7 +114,7 @@ class Cell(Definition):
         ValueError
             If a row to drop does not exist or is the output, if one is given twice, or if the result is no cell.
         """
-        text = read(str(self))
+        text = self.as_text()
         text.name = name
         change(text, equations)
         if inputs is not None:
@@ -242,7 +242,7 @@ class Cell(Definition):
             return numpy_source(self)
         if dtype not in ("float32", "float64"):
             raise ValueError(f"source: dtype must be 'float32', 'float64' or 'numpy', got {dtype!r}")
-        from .compiled import generated_source
+        from .compiled import generated_source      # the compiler stands on this file
         return generated_source(self, dtype)
 
     def draw(self, unrolled: int | None = None) -> str:

@@ -14,6 +14,7 @@ from .functions import STEPS
 from .graph import Graph
 from .language import NAME, Text, check_name, fault, nearest, parse_width, shown
 from .order import check_used, computed_order, states_of
+from .printing import code
 from .program import Program
 from .rows import Reader
 from .symbols import Symbol, leaf, lift, number, topological
@@ -135,6 +136,12 @@ class Definition:
         """The equations as symbols."""
         return Graph(tuple((name, row.expression) for name, row in self.rows.items()), tuple(self.functions.values()),
                      self.inputs, tuple(self._widths.items()), tuple(self._constants.items()))
+
+    def as_text(self) -> Text:
+        """The lines of the cell, to be changed and read again."""
+        return Text(self.name if self.name != NAMELESS else None, self.inputs, self.widths, self.constants,
+                    {f.name: (f.arguments, code(f.expression)) for f in self.functions.values()},
+                    {row.name: row.text for row in self.rows.values()})
 
     def __str__(self) -> str:
         return f"name: {self.name}\n" * (self.name != NAMELESS) + str(self.graph)
