@@ -7,6 +7,8 @@ author = "The tinygrad_rnn contributors"
 copyright = author
 release = tinygrad_rnn.__version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx_gallery.gen_gallery"]
+# A solution bears the name of its chapter on purpose; solutions are no pages.
+suppress_warnings = ["sphinx_gallery.duplicate_filename"]
 html_theme = "alabaster"
 html_theme_options = {"page_width": "1100px", "description": "Recurrent networks from scratch"}
 html_show_sourcelink = False

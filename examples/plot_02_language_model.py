@@ -176,7 +176,7 @@ for temperature in (0, 0.5, 1.0):
     print(f"--- temperature {temperature}\nThe {''.join(vocabulary.decode(list(ids)))}\n")
 
 # %%
-# The probabilities themselves show what temperature does. Here is what the model expects after ``The ``:
+# The probabilities themselves show what temperature does. Here is what the model expects after ``"The "``:
 
 logits, _ = model(vocabulary.encode("The ")[:, None])
 z = logits.numpy()[-1, 0].astype(float)
