@@ -35,11 +35,11 @@ def check_result(primitive: Primitive, values: list[Any], y: Any) -> None:
                                  f"({arguments(primitive, values)})\n  called at {user_line()}")
 
 
-def check_gradient(node: Node, position: int, g: Any, d: Any) -> None:
+def check_gradient(node: Node, position: int, g: Any, saved: Any, d: Any) -> None:
     """The same for the gradient of one argument."""
-    if not _finite(d) and _finite(g) and node.plan is not None:
+    if node.plan is not None and not _finite(d) and _finite(g) and _finite(saved):
         raise FloatingPointError(f"backward of {node.plan.primitive.name} (result of shape {node.shape}): the gradient "
-                                 f"of argument {position} is NaN or infinite although the incoming one is finite\n"
+                                 f"of argument {position} is NaN or infinite although all that it is made of is finite\n"
                                  f"  called at {node.site or 'a line before detect_anomaly() was entered'}")
 
 

@@ -171,12 +171,12 @@ def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: set[Node] | No
                     if needed is None or edge in needed:
                         d = rule(g, *saved, **keywords) if keywords else rule(g, *saved)
                         if anomaly:
-                            check_gradient(node, position, g, d)
+                            check_gradient(node, position, g, saved, d)
                         send(edge, d)
             else:
                 for position, d in enumerate(_pulled(plan.pull, node, g, saved, needed)):
                     if anomaly:
-                        check_gradient(node, position, g, d)
+                        check_gradient(node, position, g, saved, d)
                     if d is not None:
                         send(edges[position], d)
             if not retain:
@@ -187,11 +187,16 @@ def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: set[Node] | No
 def _leading_to(roots: Sequence[Tensor], targets: set[Node]) -> set[Node]:
     """The nodes behind the roots from which one of the targets is reached."""
     stack = [root._node for root in roots if root._node is not None]
-    found = set(stack)
+    found, freed = set(stack), None
     while stack:
-        new = {edge for edge in stack.pop().edges if edge is not None} - found
+        node = stack.pop()
+        if node.saved is None and node.plan is not None and node not in targets:
+            freed = node
+        new = {edge for edge in node.edges if edge is not None} - found
         found |= new
         stack.extend(new)
+    if freed is not None and not targets <= found:
+        raise _freed(freed)         # it has no edges any more: whatever is missing may be behind it
     leading: set[Node] = set()
     for node in sorted(found, key=attrgetter("order"), reverse=True):       # oldest first
         if any(edge in targets or edge in leading for edge in node.edges):

@@ -7,6 +7,7 @@ none.  There is no global list, so what nobody can reach is freed.
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Self
@@ -176,6 +177,8 @@ class Tensor(Operators):
         memo[id(self)] = twin
         if self.grad is not None:
             twin.grad = constant(self.grad._data.copy())
+        if hasattr(self, "__dict__"):       # a subclass may have attributes
+            vars(twin).update(copy.deepcopy(vars(self), memo))
         return twin
 
     def _refuse_to_copy(self, who: str) -> None:

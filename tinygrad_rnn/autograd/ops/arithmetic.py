@@ -73,11 +73,7 @@ def multiply(a: Any, b: Any) -> Any:
 def divide(a: Any, b: Any) -> Any:
     """a / b; integers divide as float32."""
     a, b = paired(a, b)
-    if type(a) is np.ndarray and a.dtype.kind != "f":
-        a = a.astype(np.float32)
-    elif type(b) is np.ndarray and b.dtype.kind != "f":
-        b = b.astype(np.float32)
-    return kernels.divide(a, b)
+    return kernels.divide(_beside(a, 1.0), _beside(b, 1.0))
 
 
 @primitive(rules=[lambda g, _y, _a: -g], oracle=np.negative, domain=[reals()])
@@ -169,10 +165,9 @@ def where(condition: Any, x: Any, y: Any) -> Any:
     where(a > 0, sqrt(where(a > 0, a, 1)), 0).
     """
     condition, (x, y) = as_array(condition), paired(x, y)
-    if type(x) is not np.ndarray:
-        x = np.asarray(x, y.dtype)
-    elif type(y) is not np.ndarray:
-        y = np.asarray(y, x.dtype)
+    if type(x) is not np.ndarray or type(y) is not np.ndarray:
+        dtype = np.result_type(x, y)        # np.where knows no weak numbers
+        x, y = np.asarray(x, dtype), np.asarray(y, dtype)
     return kernels.where(condition, x, y)
 
 
