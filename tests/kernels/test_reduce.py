@@ -124,7 +124,13 @@ def test_zeros_and_ties():
     x = np.tile(np.array([[1, 3, 3, np.nan, 5, np.nan]], np.float32), (1, arrays.LARGE // 6 + 1))
     for y in (x[:, :3], x):
         assert reduce.argmax(y, 1)[0] == np.argmax(y) and reduce.argmin(y, 1)[0] == np.argmin(y)
-        assert reduce.argmax(y.T.copy(), 0)[0] == np.argmax(y) and reduce.argmin(y.T.copy(), 0)[0] == np.argmin(y)
+    columns = np.tile(x.reshape(-1, 6), (2, 1))
+    for y in (columns, columns[:, ::-1], np.roll(columns, 1, axis=0), columns * np.float32([1, 1, 1, 0, 1, 1])):
+        assert np.array_equal(reduce.argmax(y, 0), np.argmax(y, 0))
+        assert np.array_equal(reduce.argmin(y, 0), np.argmin(y, 0))
+    columns[5, 1:3] = columns[7, 1:3] = np.nan      # after numbers, and twice
+    assert np.array_equal(reduce.argmax(columns, 0), np.argmax(columns, 0))
+    assert np.array_equal(reduce.argmin(columns, 0), np.argmin(columns, 0))
 
 
 def test_of_nothing():
