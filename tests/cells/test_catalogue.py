@@ -216,7 +216,7 @@ def test_every_row_of_the_notation_resolves():
 def _rows(cell, x, h, **forced):
     """A cell's output with some gates forced to a number, and the candidate's parameters in common."""
     changed = cell.but(*(f"{gate} = {value}" for gate, value in forced.items()), name="forced")
-    c = case(changed, T=1, seed=2)
+    c = case(changed, T=1, D=4, seed=2)
     return changed.step(c.parameters, x, (h,))[0].numpy(), c
 
 

@@ -159,6 +159,13 @@ def test_layer_norm_and_mean_run_on_everything(rng):
     assert abs((v * unit_mean(u)).sum() - (unit_mean(v) * u).sum()) < 1e-12       # self-adjoint
 
 
+def test_a_call_is_expanded_first():
+    with pytest.raises(ValueError, match="layer_norm is a function of the cell; expand it first"):
+        gradient({CATALOGUE["rnn_layernorm"].graph["h"]: ONE})
+    with pytest.raises(ValueError, match="no units to average over"):
+        unit_mean(np.float64(1))
+
+
 def test_a_graph_of_any_depth():
     node = X
     for _ in range(5_000):

@@ -169,6 +169,10 @@ def test_but():
     (lambda: LSTM.but(inputs="x m"), "'m' given, but no row"),
     (lambda: LSTM.but(widths={"q": 3}), "'q' given, but no row"),
     (lambda: LSTM.but("f"), "expected 'name = expression'"),
+    (lambda: LSTM.but("h = a*c", a=[[1, 2]]), "expected a number or a vector of length H, got shape"),
+    (lambda: LSTM.but("h = a*c", a=10**400), "constant a: expected a finite number"),
+    (lambda: LSTM.but("h = a*c", a=float("nan")), "constant a: expected a finite number"),
+    (lambda: LSTM.but("h = 1e200*1e200*o*c"), "arithmetic on numbers of the text gives inf"),
 ])
 def test_what_but_refuses(call, message):
     with pytest.raises(ValueError, match=message):

@@ -145,6 +145,16 @@ def test_what_step_refuses_of_further_inputs():
         cell.step(p, X, S, m=np.zeros((2, 2)), q=X)
 
 
+def test_a_state_of_another_width():
+    cell = CATALOGUE["lstm_projection"]
+    c = case(cell)
+    with pytest.raises(ValueError, match="lstm_projection.step: state h must be 2 wide, got 4"):
+        cell.step({**c.parameters}, c.inputs["x"][0], (c.state[1], c.state[1]))
+    cell = Cell("h = 0*h_prev", widths={"h": "3*H"})
+    with pytest.raises(ValueError, match="state h must be 3 wide|state h must be"):
+        cell.step({}, np.zeros((1, 2)), (np.zeros((1, 4)),))
+
+
 def test_widths_without_a_row_of_width_h():
     cell = Cell("h = tanh(W(x, h_prev))", widths={"h": "H//2"})
     assert cell.step({"W_h_x": np.zeros((3, 2)), "W_h_h": np.zeros((3, 3))}, np.zeros((1, 2)),

@@ -160,18 +160,6 @@ def _earlier(row: str, lag: int) -> str:
     return f"{row}_prev" if lag == 1 else f"{row}_prev({lag})"
 
 
-def _words(inputs: Any) -> tuple[str, ...]:
-    if not isinstance(inputs, str):
-        raise TypeError(f"inputs: expected names in one string, as 'x m', got {type(inputs).__name__}")
-    return tuple(inputs.replace(",", " ").split())
-
-
-def _mapping(widths: Any) -> Mapping[str, Any]:
-    if widths is not None and not isinstance(widths, Mapping):
-        raise TypeError(f"widths: expected a dict, got {type(widths).__name__}")
-    return widths or {}
-
-
 def _checked_name(name: Any) -> str:
     if name is None:
         return NAMELESS
