@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 from tinygrad_rnn.cells import Cell
 
@@ -75,5 +76,4 @@ class _Draw:
 
 
 def _reads(text: str, name: str) -> bool:
-    import re
     return re.search(rf"(?<![A-Za-z0-9_]){name}(?![A-Za-z0-9_(])", text) is not None
