@@ -113,9 +113,9 @@ plt.show()
 #
 # The same sum, in another order
 # ------------------------------
-# Three nested loops with matrix products in them: for a thousand steps that is more than a hundred million products. Yet they
-# have nearly everything in common. Every path that leaves step :math:`k` for the future passes through :math:`h_k`. So
-# give the sum of all that comes back along them a name,
+# Three nested loops with matrix products in them: for a thousand steps that is more than a hundred million products.
+# Yet they have nearly everything in common. Every path that leaves step :math:`k` for the future passes through
+# :math:`h_k`. So give the sum of all that comes back along them a name,
 #
 # .. math:: \delta_k = \frac{\partial L}{\partial h_k} = \sum_{t \ge k} \frac{\partial L_t}{\partial h_t}
 #           \prod_{j=k+1}^{t} \frac{\partial h_j}{\partial h_{j-1}} ,
