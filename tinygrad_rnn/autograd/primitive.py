@@ -124,7 +124,7 @@ class Primitive:
         if kwargs and not INTERPRETERS.keys().isdisjoint(map(type, kwargs.values())):
             return self(*self.positional(args, kwargs))
         try:
-            if self._one_array and type(args[0]) is not np.ndarray:
+            if self._one_array and args and type(args[0]) is not np.ndarray:
                 args = (as_array(args[0]), *args[1:])
             return self.forward(*args, **kwargs)
         except (TypeError, ValueError, IndexError) as error:
