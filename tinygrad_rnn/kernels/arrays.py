@@ -27,7 +27,7 @@ def as_float(x: Any, name: str) -> np.ndarray:
         return x.astype(x.dtype.newbyteorder("="), copy=False)
     if x.dtype.kind in "biu":
         return x.astype(FLOAT32)
-    raise TypeError(f"{name}: expected dtype float32 or float64, got {x.dtype}")
+    raise TypeError(f"{name}: expected bools, integers, float32 or float64, got dtype {x.dtype}")
 
 
 def large(x: Any) -> bool:
