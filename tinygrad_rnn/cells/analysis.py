@@ -44,7 +44,8 @@ class Analysis:
     nodes, level : the forward graph, arguments first, and the stage of each.
     products, slot : the products in the order of their slots.
     sources : what products multiply that a step has to write down first: neither inputs nor states.
-    d_slot : the gradient of each slot;  d_leaf : of states, inputs and vectors, without what comes through matrices.
+    d_slot : the gradient of each slot.
+    d_leaf : gradients of vectors; of states and inputs, without what comes through matrices.
     pulled : "transposed" symbol -> the source that it is the gradient of.
     back_nodes, back_level : the adjoint graph and its stages, in which forward values are at hand from the start.
     kept : forward values that are written down.
@@ -92,7 +93,8 @@ class Analysis:
         adjoint = gradient(seeds)
         self.pulled = {node: source for source, node in adjoint.transposed.items()}
         self.d_slot = [adjoint.cotangents.get(p, number(0.0)) for p in self.products]
-        self.d_leaf = {n: g for n, g in adjoint.direct.items() if n.op in ("state", "input", "vector")}
+        self.d_leaf = {n: g for n, g in adjoint.direct.items() if n.op in ("state", "input")}
+        self.d_leaf.update((n, g) for n, g in adjoint.cotangents.items() if n.op == "vector")
         self.back_nodes = topological(self.back_roots)
         for n in self.back_nodes:
             if n.op == "cotangent":

@@ -84,7 +84,7 @@ class Compiled:
         constants = {n.data: cell.constants[n.data] for n in read if n.op == "constant"}
         self._wide = {n: value for n, value in constants.items() if isinstance(value, tuple)}
         scalars = [n for n in constants if n not in self._wide]
-        self._learned = list(vectors)
+        self._learned = vectors
         self.layout = Layout(self.schedule, self._engine.lanes(self.dtype),
                              {**vectors, **{n: len(value) for n, value in self._wide.items()}}, scalars)
         self._passes: dict[frozenset[str], Any] = {}
@@ -240,6 +240,15 @@ class Compiled:
             column = self.layout.carry[f"d_{row}"]
             g = memory.arrays["carry"][:, column:column + width]
         return arrangement.restored(g.copy())
+
+
+def generated_source(cell: Cell, dtype: Any) -> str:
+    """What Cell.source does: the module does not depend on the dtype, and on sizes only where widths coincide."""
+    if cell.whole:
+        raise ValueError(f"source: {cell.name} calls a step primitive, whose kernel is its own: such a cell runs step "
+                         "by step")
+    size = max([64, *(len(value) for value in cell.constants.values() if isinstance(value, tuple))])
+    return Compiled(cell, size, size, dtype, jit=False).source
 
 
 def _contiguous_rows(x: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .printing import ATOM, Code
-from .schedule import OUTPUT, Schedule, Unit
+from .schedule import OUTPUT, Place, Schedule, Unit
 from .symbols import Symbol, topological
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def _function(unit: Unit, name: str, schedule: Schedule, equations: Mapping[str,
     namer = _Namer(schedule)
     for symbol, _ in unit.reads:
         namer(symbol)
+    namer.hints = {symbol: _gradient_name(place, schedule) for symbol, place in unit.results()}
     printer = _Python(namer.names)
     loaded = {symbol for symbol, _ in unit.reads}
     results = [symbol for symbol, _ in unit.results()]
@@ -71,6 +72,15 @@ def _function(unit: Unit, name: str, schedule: Schedule, equations: Mapping[str,
     returned = ", ".join(printer.text(r) for r in results)
     arguments = ", ".join(namer(s) for s, _ in unit.reads)
     return "\n".join([f"def {name}({arguments}):", *lines, f"    return {returned},", ""])
+
+
+def _gradient_name(place: Place, schedule: Schedule) -> str:
+    """A name for what a backward unit gives: the gradient of a product, of a state of the step before ..."""
+    if place.group == "adjoint":
+        return f"d_z_{schedule.products[int(place.name[1:])].data.row}"
+    if place.group in ("carry", "history") and place.name not in schedule.totals:
+        return place.name if place.name.startswith("g_") else f"d_{place.name.removeprefix('d_')}_prev"
+    return "u"
 
 
 def _between(results: list[Symbol], loaded: set[Symbol]) -> list[Symbol]:
@@ -96,6 +106,8 @@ class _Python(Code):
         """Powers are multiplied out; everything else as in the language."""
         if node not in self.names and node.op in ("pow", "square"):
             exponent = 2 if node.op == "square" else int(node.args[1].data)
+            if exponent == 0:
+                return self.number(1.0), ATOM
             return "(" + "*".join([self.text(node.args[0], ATOM)] * exponent) + ")", ATOM
         return super().written(node)
 
@@ -113,6 +125,7 @@ class _Namer:
         self.rows = {symbol: row for row, symbol in reversed(list(schedule.rows.items())) if symbol.args}
         self.taken = set(CALLS)
         self.names: dict[Symbol, str] = {}
+        self.hints: dict[Symbol, str] = {}
 
     def __call__(self, node: Symbol) -> str:
         if node not in self.names:
@@ -137,4 +150,4 @@ class _Namer:
             return "d_output" if node.data == OUTPUT else f"d_{node.data}"
         if node.op in ("input", "constant"):
             return str(node.data)
-        return {"transposed": "pulled", "mean": "mean_of"}.get(node.op, "u")
+        return {"transposed": "pulled", "mean": "mean_of"}.get(node.op, self.hints.get(node, "u"))

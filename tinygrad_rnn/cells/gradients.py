@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -11,14 +11,14 @@ from .memory import Memory
 from .schedule import Multiply, Schedule, slot_column
 
 
-def parameter_gradients(schedule: Schedule, memory: Memory, vectors: Sequence[str],
+def parameter_gradients(schedule: Schedule, memory: Memory, vectors: Mapping[str, int],
                         wanted: Collection[str] | None = None) -> dict[str, np.ndarray]:
     """Gradients by name.
 
     Parameters
     ----------
     memory : of a backward pass that is over
-    vectors : names of the learned vectors
+    vectors : learned vectors with their widths
     wanted : names, None for all
     """
     found: dict[str, np.ndarray] = {}
@@ -26,20 +26,21 @@ def parameter_gradients(schedule: Schedule, memory: Memory, vectors: Sequence[st
         if wanted is None or any(name in wanted for name in m.parameters):
             found.update(_matrices(memory, m))
     biases: dict[int, np.ndarray] = {}
-    for name in vectors:
+    for name, width in vectors.items():
         if wanted is not None and name not in wanted:
             continue
         if name in schedule.bias_of:
             slot = schedule.bias_of[name]
             if slot not in biases:
                 column = memory.layout.adjoint[slot_column(slot)]
-                d = _flat(memory.arrays["adjoint"])[:, column:column + schedule.slot_width(slot)]
+                d = _flat(memory.arrays["adjoint"])[:, column:column + width]
                 biases[slot] = _column_sums(d)
             found[name] = biases[slot].copy()
         elif name in schedule.gathered:
             column = memory.layout.carry[schedule.gathered[name]]
-            width = schedule.carry[schedule.gathered[name]]
             found[name] = _column_sums(memory.arrays["carry"][:, column:column + width])
+        else:       # no gradient reaches it
+            found[name] = np.zeros(width, memory.dtype)
     return found
 
 

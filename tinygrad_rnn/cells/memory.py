@@ -6,7 +6,7 @@
     history  (T + L, B, width)      the same for a state that is read from further back than one step
 
 L is the longest lag. Columns are padded to whole vectors, rows by one more so that they do not fall on the same cache
-sets. Between forward and backward only the record is kept: for an LSTM 6 numbers a unit, row and step.
+sets. Between forward and backward only the record is kept: for an LSTM 7 numbers a unit, row and step.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ from .schedule import OUTSIDE, Multiply, Place, Unit, slot_column
 
 # What stands behind the functions of a generated module.
 calls: dict[str, Callable[..., Any]] = {
-    "tanh": np.tanh, "sigmoid": kernels.sigmoid, "softplus": kernels.softplus, "exp": np.exp, "log": np.log,
-    "relu": lambda x: np.maximum(x, 0), "step": lambda x: (x > 0).astype(x.dtype), "sqrt": np.sqrt, "abs": np.abs,
-    "sign": np.sign, "maximum": np.maximum, "minimum": np.minimum}
+    "tanh": np.tanh, "sigmoid": lambda x: kernels.sigmoid(x), "softplus": lambda x: kernels.softplus(x), "exp": np.exp,
+    "log": np.log, "relu": lambda x: np.maximum(x, 0), "step": lambda x: (x > 0).astype(x.dtype), "sqrt": np.sqrt,
+    "abs": np.abs, "sign": np.sign, "maximum": np.maximum, "minimum": np.minimum}
 
 
 def lanes(_dtype: Any) -> int:

@@ -129,14 +129,15 @@ def running(job, step, row, end):
 
 @helper
 def outside(job, first, end, row, last):
-    """Products with what is known for all steps (forward x, backward the gradient of x), for a few steps together."""
+    """Products that no step waits for (forward with x, backward for the gradient of x), for a few steps together."""
     for q in range(job.n_outside):
         product = job.outside + q * PRODUCT
         for block in range(load(product + COUNT)):
             if job.flat and row == 0 and last == job.batch:
                 multiply(product, block, first, 0, (end - first) * job.batch)
             else:
-                for step in range(first, end):
+                for k in range(end - first):
+                    step = end - 1 - k if job.backward else first + k       # sums over steps have one order
                     rows = running(job, step, row, last)
                     if rows > 0:
                         multiply(product, block, step, row, rows)
