@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 
 from tinygrad_rnn.cells.compiled import WITHOUT_JIT
+from tinygrad_rnn.cells.memory import aligned
+from tinygrad_rnn.cells.native import machine_code
+from tinygrad_rnn.kernels import llvm, sequence, tiles, units
 
-if WITHOUT_JIT:
-    pytest.skip("there is no machine code without the JIT", allow_module_level=True)
-
-from tinygrad_rnn.cells.memory import aligned       # noqa: E402
-from tinygrad_rnn.cells.native import machine_code       # noqa: E402
-from tinygrad_rnn.kernels import llvm, sequence, tiles, units       # noqa: E402
-
+pytestmark = pytest.mark.skipif(WITHOUT_JIT, reason="there is no machine code without the JIT")
 WORD = np.dtype(np.int64)
 DTYPES = [np.float32, np.float64]
 
