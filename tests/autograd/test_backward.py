@@ -17,7 +17,7 @@ def leaf(*shape: int, seed: int = 0, dtype: Any = np.float64) -> Tensor:
     return tensor(np.random.default_rng(seed).standard_normal(shape).astype(dtype), requires_grad=True)
 
 
-# ---- the chain rule -------------------------------------------------------------------------------------------------------
+# ---- the chain rule -----------------------------------------------------------------------------------------------
 def test_a_longhand_chain() -> None:
     x, w, b = leaf(5, 3), leaf(3, 2, seed=1), leaf(2, seed=2)
     loss = ((x @ w + b).tanh() ** 2).mean()
@@ -32,8 +32,8 @@ def test_a_longhand_chain() -> None:
 
 def test_paths_add_up() -> None:
     x = tensor(3.0, requires_grad=True)
-    y = x * x          # x twice
-    z = y + y * x      # y twice
+    y = x * x  # x twice
+    z = y + y * x  # y twice
     z.backward()
     assert x.grad.item() == 2 * 3 + 3 * 9
 
@@ -116,7 +116,7 @@ def test_an_intermediate_gradient_is_not_added_into() -> None:
     assert z.grad.tolist() == [1, 1, 1]
 
 
-# ---- where to begin -------------------------------------------------------------------------------------------------------
+# ---- where to begin -----------------------------------------------------------------------------------------------
 def test_gradients_to_begin_with() -> None:
     x = leaf(2, 3)
     for v in (np.full((2, 3), 2.0), tensor(np.full((2, 3), 2.0)), [[2.0] * 3] * 2):
@@ -128,14 +128,21 @@ def test_gradients_to_begin_with() -> None:
     np.testing.assert_allclose(y.grad.data, np.exp(y.data))
 
 
-@pytest.mark.parametrize(("gradient", "error", "message"), [
-    (None, ValueError, r"backward: a tensor of shape \(2, 3\) is not a number: pass a gradient of that shape, or .*\.sum\(\)"),
-    (np.ones((3, 2)), ValueError, r"gradient must have the shape of the tensor, \(2, 3\), got \(3, 2\)"),
-    (1.0, ValueError, r"gradient must have the shape of the tensor, \(2, 3\), got \(\)"),
-    (np.ones((2, 3), np.float32), TypeError, r"dtype of the tensor, float64, got float32; use astype\(float64\)"),
-    (np.ones((2, 3), int), TypeError, "float64, got int64"),
-    ("text", TypeError, "expected bools, integers"),
-])
+@pytest.mark.parametrize(
+    ("gradient", "error", "message"),
+    [
+        (
+            None,
+            ValueError,
+            r"backward: a tensor of shape \(2, 3\) is not a number: pass a gradient of that shape, or .*\.sum\(\)",
+        ),
+        (np.ones((3, 2)), ValueError, r"gradient must have the shape of the tensor, \(2, 3\), got \(3, 2\)"),
+        (1.0, ValueError, r"gradient must have the shape of the tensor, \(2, 3\), got \(\)"),
+        (np.ones((2, 3), np.float32), TypeError, r"dtype of the tensor, float64, got float32; use astype\(float64\)"),
+        (np.ones((2, 3), int), TypeError, "float64, got int64"),
+        ("text", TypeError, "expected bools, integers"),
+    ],
+)
 def test_wrong_gradients(gradient: Any, error: type, message: str) -> None:
     y = leaf(2, 3).exp()
     with pytest.raises(error, match=message):
@@ -148,12 +155,14 @@ def test_nothing_to_differentiate() -> None:
     with tg.no_grad():
         unrecorded = x * 2
     for y in (tensor(1.0), tensor(1.0) * 2, unrecorded.sum(), x.detach().sum()):
-        with pytest.raises(ValueError, match=r"backward: nothing to differentiate: this tensor of shape \(\) was not computed"):
+        with pytest.raises(
+            ValueError, match=r"backward: nothing to differentiate: this tensor of shape \(\) was not computed"
+        ):
             y.backward()
 
 
-# ---- a freed graph --------------------------------------------------------------------------------------------------------
-FREED = r"the graph was freed by an earlier backward: what {} \(result of shape {}\) needs is gone.*detach\(\).*retain_graph=True"
+# ---- a freed graph ------------------------------------------------------------------------------------------------
+FREED = r"freed by an earlier backward: what {} \(result of shape {}\) needs is gone.*detach\(\).*retain_graph=True"
 
 
 def test_twice_through_one_graph() -> None:
@@ -206,7 +215,7 @@ def test_only_what_is_needed_must_be_there() -> None:
     assert g.tolist() == [2, 2]
 
 
-# ---- grad() ---------------------------------------------------------------------------------------------------------------
+# ---- grad() -------------------------------------------------------------------------------------------------------
 def test_grad_returns_and_does_not_accumulate() -> None:
     x, y = leaf(3), leaf(3, seed=1)
     gx, gy = grad((x * y).sum(), [x, y])
@@ -218,12 +227,12 @@ def test_grad_returns_and_does_not_accumulate() -> None:
 
 def test_grad_of_several_outputs() -> None:
     x = leaf(3)
-    g, = grad([x.exp(), (x * x).sum()], x, [np.ones(3), None])
+    (g,) = grad([x.exp(), (x * x).sum()], x, [np.ones(3), None])
     np.testing.assert_allclose(g.data, np.exp(x.data) + 2 * x.data)
-    g, = grad((x.sum(), x.sum() * 2.0), x)
+    (g,) = grad((x.sum(), x.sum() * 2.0), x)
     assert g.tolist() == [3, 3, 3]
     y = x.sum()
-    g, = grad([y, y], x)
+    (g,) = grad([y, y], x)
     assert g.tolist() == [2, 2, 2]
 
 
@@ -264,33 +273,50 @@ def test_grad_keeps_the_graph_only_if_asked() -> None:
 def test_unused_inputs() -> None:
     x, unused = leaf(2), leaf(3)
     y = x.exp().sum()
-    with pytest.raises(ValueError, match=r"grad: inputs\[1\] of shape \(3,\) is not used by the outputs; allow_unused=True"):
+    with pytest.raises(
+        ValueError, match=r"grad: inputs\[1\] of shape \(3,\) is not used by the outputs; allow_unused=True"
+    ):
         grad(y, [x, unused], retain_graph=True)
     g, none = grad(y, [x, unused], allow_unused=True)
     assert none is None
     assert g.shape == (2,)
 
 
-@pytest.mark.parametrize(("call", "error", "message"), [
-    (lambda x: grad(x.sum(), tensor(1.0)), ValueError, r"inputs\[0\] does not require a gradient; call requires_grad_\(\)"),
-    (lambda x: grad(x.sum(), np.ones(2)), TypeError, "inputs must be a Tensor or a sequence of Tensors, got ndarray"),
-    (lambda x: grad(1.0, x), TypeError, "outputs must be a Tensor or a sequence of Tensors, got float"),
-    (lambda x: grad([x, x], x, [np.ones(2)]), ValueError, "one entry for each of 2 outputs, got 1"),
-    (lambda x: grad(x, x), ValueError, r"a tensor of shape \(2,\) is not a number"),
-    (lambda x: grad(tensor(1.0), x), ValueError, "nothing to differentiate"),
-    (lambda x: grad(x, x, np.ones(3)), ValueError, r"gradient must have the shape of the tensor, \(2,\), got \(3,\)"),
-])
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda x: grad(x.sum(), tensor(1.0)),
+            ValueError,
+            r"inputs\[0\] does not require a gradient; call requires_grad_\(\)",
+        ),
+        (
+            lambda x: grad(x.sum(), np.ones(2)),
+            TypeError,
+            "inputs must be a Tensor or a sequence of Tensors, got ndarray",
+        ),
+        (lambda x: grad(1.0, x), TypeError, "outputs must be a Tensor or a sequence of Tensors, got float"),
+        (lambda x: grad([x, x], x, [np.ones(2)]), ValueError, "one entry for each of 2 outputs, got 1"),
+        (lambda x: grad(x, x), ValueError, r"a tensor of shape \(2,\) is not a number"),
+        (lambda x: grad(tensor(1.0), x), ValueError, "nothing to differentiate"),
+        (
+            lambda x: grad(x, x, np.ones(3)),
+            ValueError,
+            r"gradient must have the shape of the tensor, \(2,\), got \(3,\)",
+        ),
+    ],
+)
 def test_wrong_calls_of_grad(call: Any, error: type, message: str) -> None:
     with pytest.raises(error, match=f"grad: .*{message}" if "inputs" in message else message):
         call(leaf(2))
 
 
-# ---- derivatives of derivatives -------------------------------------------------------------------------------------------
+# ---- derivatives of derivatives -----------------------------------------------------------------------------------
 def test_higher_derivatives_of_a_power() -> None:
     x = tensor(2.0, dtype=tg.float64, requires_grad=True)
-    y, found = x ** 5.0, []
+    y, found = x**5.0, []
     for _ in range(5):
-        y, = grad(y, x, create_graph=True)
+        (y,) = grad(y, x, create_graph=True)
         found.append(y.item())
     assert found == [80, 160, 240, 240, 120]
 
@@ -310,8 +336,8 @@ def test_backward_through_backward() -> None:
 
 def test_recorded_gradients_accumulate_on_the_tape() -> None:
     x = tensor(3.0, dtype=tg.float64, requires_grad=True)
-    (x ** 3.0).backward(create_graph=True)
-    (x ** 2.0).backward(create_graph=True)
+    (x**3.0).backward(create_graph=True)
+    (x**2.0).backward(create_graph=True)
     g, x.grad = x.grad, None
     assert g.item() == 27 + 6
     g.backward()
@@ -328,8 +354,8 @@ def test_a_plain_pass_after_a_recorded_one() -> None:
 
 def test_the_cotangent_can_be_differentiated() -> None:
     x, v = leaf(3), leaf(3, seed=1)
-    g, = grad(x.exp(), x, v, create_graph=True)
-    gv, = grad(g.sum(), v)
+    (g,) = grad(x.exp(), x, v, create_graph=True)
+    (gv,) = grad(g.sum(), v)
     np.testing.assert_allclose(gv.data, np.exp(x.data))
 
 
@@ -337,7 +363,7 @@ def test_recording_sees_the_values_of_the_call() -> None:
     x = tensor(2.0, requires_grad=True)
     y = x * x * x
     x.data = np.array(100.0, np.float32)
-    g, = grad(y, x, create_graph=True)
+    (g,) = grad(y, x, create_graph=True)
     assert g.item() == 12
 
 
@@ -349,14 +375,15 @@ def test_the_pass_does_not_record_unless_asked() -> None:
         assert grad(y, x, create_graph=True)[0].requires_grad
 
 
-# ---- operations with several results --------------------------------------------------------------------------------------
+# ---- operations with several results ------------------------------------------------------------------------------
 def _both_pull(g: Any, y: Any, x: Any, needed: Any) -> list[Any]:
     (g_sin, g_cos), (s, c) = g, y
     return [(0 if g_sin is None else g_sin * c) - (0 if g_cos is None else g_cos * s)]
 
 
 both = primitive(pull=_both_pull, oracle=lambda x: (np.sin(x), np.cos(x)), domain=[reals()], register=False)(
-    lambda x: (np.sin(x), np.cos(x)))
+    lambda x: (np.sin(x), np.cos(x))
+)
 
 
 @pytest.mark.parametrize("use", [lambda s, c: s * c, lambda s, c: s, lambda s, c: c * c, lambda s, c: s + s * c + c])
@@ -379,7 +406,8 @@ def test_several_results_and_hooks() -> None:
 
 def test_results_that_are_integers_are_constants() -> None:
     split = primitive(pull=lambda g, y, x, needed: [g[0]], oracle=None, register=False)(
-        lambda x: (x.copy(), np.argsort(x)))
+        lambda x: (x.copy(), np.argsort(x))
+    )
     values, order = split(leaf(3))
     assert values.requires_grad
     assert not order.requires_grad
@@ -400,7 +428,7 @@ def test_a_pull_that_is_not_needed_is_told() -> None:
     assert a.grad.tolist() == [1, 1]
 
 
-# ---- hooks ----------------------------------------------------------------------------------------------------------------
+# ---- hooks --------------------------------------------------------------------------------------------------------
 def test_hooks_see_and_replace() -> None:
     x = leaf(2)
     seen: list[Any] = []
@@ -429,9 +457,9 @@ def test_hooks_under_create_graph() -> None:
     x = tensor(2.0, dtype=tg.float64, requires_grad=True)
     y = x * x
     y.register_hook(lambda g: g * 2.0)
-    g, = grad(y * y, x, create_graph=True)
+    (g,) = grad(y * y, x, create_graph=True)
     assert g.item() == 2 * 4 * 8
-    g2, = grad(g, x)
+    (g2,) = grad(g, x)
     assert g2.item() == 8 * 4 + 2 * 8 * 2 * 4, "on its way through y again, it is doubled again"
 
 
@@ -443,7 +471,9 @@ def test_wrong_hooks() -> None:
     x = leaf(2)
     y = x * 1.0
     y.register_hook(lambda g: np.ones(3))
-    with pytest.raises(ValueError, match=r"a hook must return None, or a gradient like .* float64 \(2,\); it returned float64 \(3,\)"):
+    with pytest.raises(
+        ValueError, match=r"a hook must return None, or a gradient like .* float64 \(2,\); it returned float64 \(3,\)"
+    ):
         y.sum().backward()
 
 
@@ -463,6 +493,7 @@ def test_a_retained_gradient_makes_no_cycle() -> None:
     gc.disable()
     try:
         from weakref import ref
+
         y = leaf(2).exp()
         y.retain_grad()
         y.sum().backward()
@@ -473,7 +504,7 @@ def test_a_retained_gradient_makes_no_cycle() -> None:
         gc.enable()
 
 
-# ---- wrong rules ----------------------------------------------------------------------------------------------------------
+# ---- wrong rules --------------------------------------------------------------------------------------------------
 def test_a_rule_of_the_wrong_shape() -> None:
     wrong = primitive(rules=[lambda g, _y, _x: np.ones(7)], oracle=None, register=False, name="wrong")(lambda x: x * 1)
     with pytest.raises(ValueError, match=r"a rule gave a gradient of shape \(7,\) for an argument of shape \(2,\)"):

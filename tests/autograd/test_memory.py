@@ -36,7 +36,7 @@ def nodes() -> int:
     return sum(type(o) is Node for o in gc.get_objects())
 
 
-# ---- deep graphs --------------------------------------------------------------------------------------------------------
+# ---- deep graphs --------------------------------------------------------------------------------------------------
 def test_a_graph_of_100_000_operations() -> None:
     x = tensor([1.0, 2.0], requires_grad=True)
     before = nodes()
@@ -55,7 +55,7 @@ def test_deep_graphs_without_backward() -> None:
     y = chain(x, 100_000)
     del y
     assert nodes() == before
-    g, = grad(chain(x, 20_000), x, create_graph=True)
+    (g,) = grad(chain(x, 20_000), x, create_graph=True)
     assert g.item() == 1
 
 
@@ -77,8 +77,12 @@ print("freed")
 
 
 def test_a_million_nodes_are_freed_without_recursion() -> None:
-    done = subprocess.run([sys.executable, "-c", DEEP.format(operations=100_000, nodes=900_000)], capture_output=True,
-                          text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", DEEP.format(operations=100_000, nodes=900_000)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert (done.returncode, done.stdout) == (0, "freed\n"), done.stderr[-500:]
 
 
@@ -101,7 +105,7 @@ def test_nothing_leaks() -> None:
     assert left < 50_000, "Python's free lists, and nothing more: one buffer a node would be 1.5 MB"
 
 
-# ---- buffers ------------------------------------------------------------------------------------------------------------
+# ---- buffers ------------------------------------------------------------------------------------------------------
 MB = 1 << 20
 
 
@@ -118,7 +122,7 @@ def peak(run: Any) -> float:
 
 
 def test_the_backward_pass_frees_as_it_goes() -> None:
-    factors = [tensor(np.full(MB // 4, 1.01, np.float32), requires_grad=True) for _ in range(20)]     # 1 MB each
+    factors = [tensor(np.full(MB // 4, 1.01, np.float32), requires_grad=True) for _ in range(20)]  # 1 MB each
 
     def run() -> None:
         y = tensor(1.0)
@@ -139,8 +143,8 @@ def test_forward_keeps_only_what_rules_read() -> None:
     def run() -> None:
         y = x
         for _ in range(20):
-            y = (y + c) * 1.5 - c          # reads neither argument
-            y = y * c                       # reads the constant alone
+            y = (y + c) * 1.5 - c  # reads neither argument
+            y = y * c  # reads the constant alone
         y.sum().backward()
         x.grad = None
 
@@ -148,7 +152,7 @@ def test_forward_keeps_only_what_rules_read() -> None:
 
 
 def test_a_sum_keeps_the_shape_alone() -> None:
-    x = tensor(np.full(MB // 8, 0.5, np.float32), requires_grad=True)      # too small for the thread pool
+    x = tensor(np.full(MB // 8, 0.5, np.float32), requires_grad=True)  # too small for the thread pool
     parts = [(x * float(k)).sum() for k in range(2)]
     tracemalloc.start()
     parts += [(x * float(k)).sum() for k in range(10)]
@@ -185,7 +189,7 @@ def test_first_order_gradients_hold_no_graph() -> None:
     x = tensor(np.ones(4), requires_grad=True)
     node = weakref.ref(x._node)
     (x * x).sum().backward()
-    g, = grad((x * x).sum(), x)
+    (g,) = grad((x * x).sum(), x)
     del x
     assert node() is None
     assert g.tolist() == [2] * 4
@@ -200,5 +204,5 @@ def test_a_failed_pass_holds_nothing() -> None:
     with pytest.raises(ValueError, match="add: shapes"):
         tg.add(y, np.ones(3))
     del y
-    gc.collect()        # the exceptions' frames
+    gc.collect()  # the exceptions' frames
     assert nodes() == before

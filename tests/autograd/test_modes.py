@@ -90,7 +90,10 @@ def test_what_runs_after_its_call_cannot_be_decorated(setting: Any) -> None:
         yield 1
 
     for function in (generator, coroutine, stream):
-        with pytest.raises(TypeError, match=rf"{setting.__name__}: cannot decorate {function.__name__}, .*write `with {setting.__name__}"):
+        with pytest.raises(
+            TypeError,
+            match=rf"{setting.__name__}: cannot decorate {function.__name__}, .*write `with {setting.__name__}",
+        ):
             setting()(function)
 
 
@@ -153,7 +156,7 @@ def test_the_same_objects_everywhere() -> None:
     assert tg.detect_anomaly is autograd.detect_anomaly
 
 
-# ---- the hunt for NaN -----------------------------------------------------------------------------------------------------
+# ---- the hunt for NaN ---------------------------------------------------------------------------------------------
 def here() -> str:
     """The line after the call of this function, as messages name it."""
     frame = inspect.currentframe().f_back
@@ -177,7 +180,9 @@ def test_operators_name_the_line_too() -> None:
     with pytest.raises(FloatingPointError) as caught, tg.detect_anomaly(), np.errstate(over="ignore"):
         line = here()
         x * x
-    assert str(caught.value).startswith("multiply gave NaN or infinity for finite arguments (a: float32 (1,), b: float32 (1,))")
+    assert str(caught.value).startswith(
+        "multiply gave NaN or infinity for finite arguments (a: float32 (1,), b: float32 (1,))"
+    )
     assert line in str(caught.value)
 
 
@@ -205,13 +210,18 @@ def test_the_first_operation_backward() -> None:
         with pytest.raises(FloatingPointError) as caught:
             y.backward()
     message = str(caught.value)
-    assert message.startswith("backward of sqrt (result of shape (2,)): the gradient of argument 0 is NaN or infinite although")
+    assert message.startswith(
+        "backward of sqrt (result of shape (2,)): the gradient of argument 0 is NaN or infinite, though"
+    )
     assert f"called at {line}root = tg.sqrt(x)" in message
 
 
 def test_backward_of_what_was_recorded_before() -> None:
     y = tensor([0.0], requires_grad=True).sqrt().sum()
-    with pytest.raises(FloatingPointError, match=r"backward of sqrt.*\n.*before detect_anomaly\(\) was entered"), tg.detect_anomaly():
+    with (
+        pytest.raises(FloatingPointError, match=r"backward of sqrt.*\n.*before detect_anomaly\(\) was entered"),
+        tg.detect_anomaly(),
+    ):
         y.backward()
 
 

@@ -17,8 +17,14 @@ A, B = np.array([[1.5, 2.0, 3.0]], np.float32), np.array([[2.0], [0.5]], np.floa
 @pytest.mark.parametrize("op", BINARY + COMPARE)
 def test_on_either_side(op: Any) -> None:
     expected = op(A, B)
-    for a, b in ((tensor(A), tensor(B)), (tensor(A), B), (A, tensor(B)), (A.tolist(), tensor(B)), (tensor(A), B.tolist()),
-                 (tuple(A.tolist()), tensor(B))):
+    for a, b in (
+        (tensor(A), tensor(B)),
+        (tensor(A), B),
+        (A, tensor(B)),
+        (A.tolist(), tensor(B)),
+        (tensor(A), B.tolist()),
+        (tuple(A.tolist()), tensor(B)),
+    ):
         result = op(a, b)
         assert type(result) is Tensor
         assert result.dtype == expected.dtype
@@ -28,8 +34,10 @@ def test_on_either_side(op: Any) -> None:
 @pytest.mark.parametrize("op", BINARY)
 @pytest.mark.parametrize("number", [2, 0.5, np.float32(0.5), True])
 def test_numbers_on_either_side(op: Any, number: Any) -> None:
-    for result, expected in ((op(tensor(A), number), op(A, np.float32(number))),
-                             (op(number, tensor(A)), op(np.float32(number), A))):
+    for result, expected in (
+        (op(tensor(A), number), op(A, np.float32(number))),
+        (op(number, tensor(A)), op(np.float32(number), A)),
+    ):
         assert type(result) is Tensor
         assert result.dtype == np.float32
         np.testing.assert_allclose(result.data, expected, rtol=1e-6)
@@ -96,17 +104,38 @@ def test_numpy_functions_do_not_take_tensors_apart() -> None:
         array += tensor(A)
 
 
-# ---- dtypes -------------------------------------------------------------------------------------------------------------
+# ---- dtypes -------------------------------------------------------------------------------------------------------
 F32, F64, I32, I64, BOOL = (np.zeros(2, d) + np.array(1, d) for d in (np.float32, np.float64, np.int32, np.int64, bool))
 
 
-@pytest.mark.parametrize(("a", "b", "dtype"), [
-    (F32, F32, "float32"), (F32, F64, "float64"), (F32, I64, "float32"), (F32, I32, "float32"), (F32, BOOL, "float32"),
-    (F64, I64, "float64"), (I64, F64, "float64"), (I32, I64, "int64"), (I32, I32, "int32"), (I64, BOOL, "int64"),
-    (F32, 2, "float32"), (F32, 2.5, "float32"), (F64, 2.5, "float64"), (I64, 2, "int64"), (I64, 2.5, "float32"),
-    (I32, 2.5, "float32"), (BOOL, 2.5, "float32"), (BOOL, 2, "int64"), (F32, True, "float32"), (I64, True, "int64"),
-    (F32, np.float64(2.5), "float64"), (F32, np.float32(2.5), "float32"), (F32, np.int64(2), "float32"),
-])
+@pytest.mark.parametrize(
+    ("a", "b", "dtype"),
+    [
+        (F32, F32, "float32"),
+        (F32, F64, "float64"),
+        (F32, I64, "float32"),
+        (F32, I32, "float32"),
+        (F32, BOOL, "float32"),
+        (F64, I64, "float64"),
+        (I64, F64, "float64"),
+        (I32, I64, "int64"),
+        (I32, I32, "int32"),
+        (I64, BOOL, "int64"),
+        (F32, 2, "float32"),
+        (F32, 2.5, "float32"),
+        (F64, 2.5, "float64"),
+        (I64, 2, "int64"),
+        (I64, 2.5, "float32"),
+        (I32, 2.5, "float32"),
+        (BOOL, 2.5, "float32"),
+        (BOOL, 2, "int64"),
+        (F32, True, "float32"),
+        (I64, True, "int64"),
+        (F32, np.float64(2.5), "float64"),
+        (F32, np.float32(2.5), "float32"),
+        (F32, np.int64(2), "float32"),
+    ],
+)
 def test_arithmetic_promotes(a: Any, b: Any, dtype: str) -> None:
     for op in (tg.add, tg.multiply, tg.maximum):
         assert op(tensor(a), b).dtype == dtype
@@ -119,8 +148,27 @@ def test_arithmetic_promotes(a: Any, b: Any, dtype: str) -> None:
     assert tg.divide(b, tensor(a)).dtype == quotient
 
 
-@pytest.mark.parametrize("function", [tg.exp, tg.log, tg.sqrt, tg.tanh, tg.sigmoid, tg.erf, tg.softmax, tg.logsumexp, tg.mean,
-                                      tg.var, tg.std, tg.relu, tg.gelu, tg.softplus, tg.sin, tg.elu])
+@pytest.mark.parametrize(
+    "function",
+    [
+        tg.exp,
+        tg.log,
+        tg.sqrt,
+        tg.tanh,
+        tg.sigmoid,
+        tg.erf,
+        tg.softmax,
+        tg.logsumexp,
+        tg.mean,
+        tg.var,
+        tg.std,
+        tg.relu,
+        tg.gelu,
+        tg.softplus,
+        tg.sin,
+        tg.elu,
+    ],
+)
 def test_functions_of_integers_are_float32(function: Any) -> None:
     for data in (np.array([1, 2]), np.array([1, 2], np.int32), np.array([True, True])):
         result = function(tensor(data))
@@ -128,7 +176,9 @@ def test_functions_of_integers_are_float32(function: Any) -> None:
         np.testing.assert_allclose(result.data, function(tensor(data.astype(np.float32))).data, rtol=1e-6)
 
 
-@pytest.mark.parametrize("function", [tg.abs, tg.square, tg.sign, tg.floor, tg.negative, tg.max, tg.cumulative_sum, tg.sum])
+@pytest.mark.parametrize(
+    "function", [tg.abs, tg.square, tg.sign, tg.floor, tg.negative, tg.max, tg.cumulative_sum, tg.sum]
+)
 def test_functions_that_keep_integers(function: Any) -> None:
     result = function(tensor([-3, 2]))
     assert result.dtype == np.int64
@@ -137,14 +187,14 @@ def test_functions_that_keep_integers(function: Any) -> None:
 
 def test_powers() -> None:
     t = tensor([2, 3])
-    assert (t ** 2).tolist() == [4, 9]
-    assert (t ** 2).dtype == np.int64
-    assert (2 ** t).tolist() == [4, 8]
-    assert (t ** 0.5).dtype == np.float32
+    assert (t**2).tolist() == [4, 9]
+    assert (t**2).dtype == np.int64
+    assert (2**t).tolist() == [4, 8]
+    assert (t**0.5).dtype == np.float32
     assert (tensor([2.0]) ** 3).dtype == np.float32
     assert (tensor([4.0]) ** -0.5).item() == 0.5
     with pytest.raises(ValueError, match="pow: Integers to negative integer powers"):
-        t ** -1
+        t**-1
 
 
 def test_gradients_come_back_in_dtype_and_shape() -> None:
@@ -159,11 +209,12 @@ def test_gradients_come_back_in_dtype_and_shape() -> None:
         np.testing.assert_array_equal(t.grad.data, g)
 
 
-# ---- methods ------------------------------------------------------------------------------------------------------------
+# ---- methods ------------------------------------------------------------------------------------------------------
 def test_methods_are_the_functions() -> None:
     t = tensor([[1.0, -2.0], [3.0, 0.5]])
     skipped = {"concat", "stack", "reshape"}
     from tinygrad_rnn.autograd import ops
+
     for name in set(ops.__all__) - skipped:
         assert callable(getattr(t, name)), name
         assert getattr(Tensor, name).__doc__ == getattr(ops, name).__doc__

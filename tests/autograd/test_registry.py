@@ -31,7 +31,7 @@ def differentiable(name: str) -> bool:
     return any(rule is not None for rule in REGISTRY[name].rules)
 
 
-# ---- drawn shapes and values ----------------------------------------------------------------------------------------
+# ---- drawn shapes and values --------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_elementwise_broadcasts(name: str) -> None:
     p = REGISTRY[name]
@@ -90,7 +90,7 @@ def test_reductions_over_any_axes(name: str) -> None:
     holds()
 
 
-# ---- declarations -----------------------------------------------------------------------------------------------------
+# ---- declarations -------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", sorted(REGISTRY))
 def test_declarations_are_complete(name: str) -> None:
     p = REGISTRY[name]
@@ -117,12 +117,24 @@ def test_nothing_is_registered_untested() -> None:
 
 
 def test_every_public_operation_is_a_primitive_or_composed_of_them() -> None:
-    composed = {"clip", "concat", "gelu", "masked_fill", "matrix_transpose", "softplus", "split", "stack", "std", "swapaxes",
-                "take", "unstack"}
+    composed = {
+        "clip",
+        "concat",
+        "gelu",
+        "masked_fill",
+        "matrix_transpose",
+        "softplus",
+        "split",
+        "stack",
+        "std",
+        "swapaxes",
+        "take",
+        "unstack",
+    }
     assert {name for name in ops.__all__ if not isinstance(getattr(ops, name), Primitive)} == composed
 
 
-# ---- what rules read ----------------------------------------------------------------------------------------------------
+# ---- what rules read ----------------------------------------------------------------------------------------------
 def plan_of(operation: Any, wanted: int) -> tuple[bool, tuple[int, ...], tuple[int, ...]]:
     plan = operation.plan(wanted)
     return plan.keeps_result, plan.drops, plan.likes
@@ -149,7 +161,7 @@ def test_an_argument_is_not_kept_for_its_shape() -> None:
     assert x.grad.tolist() == [[2.0] * 4] * 3
 
 
-# ---- interpreters -------------------------------------------------------------------------------------------------------
+# ---- interpreters -------------------------------------------------------------------------------------------------
 def test_operations_serve_any_interpreter() -> None:
     with symbols() as applied:
         result = ops.tanh(ops.add(Symbol(), 1.0))
@@ -167,7 +179,7 @@ def test_arrays_compute_and_record_nothing() -> None:
     assert ops.add(1, 2.5).dtype == np.float32
 
 
-# ---- the tests can fail -------------------------------------------------------------------------------------------------
+# ---- the tests can fail -------------------------------------------------------------------------------------------
 def planted(monkeypatch: pytest.MonkeyPatch, name: str, position: int, rule: Callable[..., Any]) -> Primitive:
     """A primitive of the library with another rule."""
     p = REGISTRY[name]
@@ -183,12 +195,25 @@ MISTAKES: dict[str, tuple[str, int, Callable[..., Any]]] = {
     "scaled": ("tanh", 0, lambda g, y, _x: 1.001 * g * (1 - y * y)),
     "wrong sign": ("subtract", 1, lambda g, _y, _a, _b: g),
     "wrong argument": ("multiply", 0, lambda g, _y, a, _b: g * a),
-    "lost tie share": ("max", 0, lambda g, y, x, axis=None, keepdims=False: ops.where(
-        ops.equal(x, ops.broadcast_to(ops.max(x, axis, True), x.shape)), 1.0, 0.0) * ops.sum(g)),
-    "off-by-one axis": ("cumulative_sum", 0, lambda g, _y, x, axis=None: ops.flip(ops.cumulative_sum(
-        ops.flip(g, 0), 0), 0)),
-    "forgotten count": ("mean", 0, lambda g, _y, x, axis=None, keepdims=False: ops.broadcast_to(ops.reshape(
-        g, g.shape if keepdims or axis is not None else (1,) * x.ndim), x.shape)),
+    "lost tie share": (
+        "max",
+        0,
+        lambda g, y, x, axis=None, keepdims=False: (
+            ops.where(ops.equal(x, ops.broadcast_to(ops.max(x, axis, True), x.shape)), 1.0, 0.0) * ops.sum(g)
+        ),
+    ),
+    "off-by-one axis": (
+        "cumulative_sum",
+        0,
+        lambda g, _y, x, axis=None: ops.flip(ops.cumulative_sum(ops.flip(g, 0), 0), 0),
+    ),
+    "forgotten count": (
+        "mean",
+        0,
+        lambda g, _y, x, axis=None, keepdims=False: ops.broadcast_to(
+            ops.reshape(g, g.shape if keepdims or axis is not None else (1,) * x.ndim), x.shape
+        ),
+    ),
     "forgotten permutation": ("permute_dims", 0, lambda g, _y, x, axes: ops.reshape(g, x.shape)),
     "overwritten duplicates": ("index", 0, lambda g, _y, x, index: _assigned(g, x, index)),
     "shifted by one": ("take", 0, lambda g, _y, x, indices: ops.scattered(g, x.shape, (indices + 1) % len(x))),
@@ -211,10 +236,23 @@ def test_planted_mistakes_are_caught(mistake: str, monkeypatch: pytest.MonkeyPat
         check(p)
 
 
+def test_lost_precision_beside_a_python_number_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    # where() of Python's numbers is float32: log(2.0) would have half of its digits.
+    p = planted(monkeypatch, "pow", 1, lambda g, y, a, _b: g * y * ops.log(ops.where(ops.equal(a, 0), 1.0, a)))
+    with pytest.raises(AssertionError, match="another gradient with numbers"):
+        check(p)
+
+
 def test_a_transposed_factor_is_caught() -> None:
     def declared(rule: Callable[..., Any]) -> Primitive:
-        return primitive(rules=[rule, lambda g, _y, a, _b: ops.matmul(a.T, g)], oracle=np.matmul, domain=[reals(), reals()],
-                         kind="pairing", cases=[case((3, 3), (3, 3))], register=False)(lambda a, b: a @ b)
+        return primitive(
+            rules=[rule, lambda g, _y, a, _b: ops.matmul(a.T, g)],
+            oracle=np.matmul,
+            domain=[reals(), reals()],
+            kind="pairing",
+            cases=[case((3, 3), (3, 3))],
+            register=False,
+        )(lambda a, b: a @ b)
 
     assert check(declared(lambda g, _y, _a, b: ops.matmul(g, b.T)))
     with pytest.raises(AssertionError, match="analytic"):
@@ -236,7 +274,7 @@ def test_a_forgotten_sum_over_broadcast_axes_is_caught(monkeypatch: pytest.Monke
 
 def declare(**changes: Any) -> Primitive:
     """A small primitive, with a mistake."""
-    settings_ = dict(rules=[lambda g, _y, x: g * (3 * x * x)], oracle=lambda x: x ** 3, domain=[reals()]) | changes
+    settings_ = dict(rules=[lambda g, _y, x: g * (3 * x * x)], oracle=lambda x: x**3, domain=[reals()]) | changes
     forward = settings_.pop("forward", lambda x: x * x * x)
     return primitive(register=False, name="cube", **settings_)(forward)
 
@@ -260,17 +298,24 @@ def loses_nan(x: np.ndarray) -> np.ndarray:
     return np.nan_to_num(x * x * x)
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    (dict(oracle=lambda x: x ** 3 * 1.00002), "expected"),
-    (dict(forward=wrong_dtype), "of float32 gives float64"),
-    (dict(forward=modifies), "input 0 was modified"),
-    (dict(forward=looks_at_strides), "another result for (transposed|reversed|strided) inputs"),
-    (dict(forward=loses_nan), "at NaN"),
-    (dict(fused={0: lambda g, _y, x: g * (3 * x)}), "analytic|differ"),
-    (dict(rules=[lambda g, _y, x: g * (3 * np.asarray(x) * x)]), "gradgradcheck|does not run on symbols"),
-    (dict(rules=[lambda g, _y, x: g * (3 * ops.sum(x) * x)]), "analytic"),
-    (dict(rules=[lambda g, _y, x: ops.reshape(g, g.shape) * (3 * x * x)]), "does not run on symbols|its rules use reshape"),
-], ids=lambda v: v if isinstance(v, str) else "+".join(v))
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(oracle=lambda x: x**3 * 1.00002), "expected"),
+        (dict(forward=wrong_dtype), "of float32 gives float64"),
+        (dict(forward=modifies), "input 0 was modified"),
+        (dict(forward=looks_at_strides), "another result for (transposed|reversed|strided) inputs"),
+        (dict(forward=loses_nan), "at NaN"),
+        (dict(fused={0: lambda g, _y, x: g * (3 * x)}), "analytic|differ"),
+        (dict(rules=[lambda g, _y, x: g * (3 * np.asarray(x) * x)]), "gradgradcheck|does not run on symbols"),
+        (dict(rules=[lambda g, _y, x: g * (3 * ops.sum(x) * x)]), "analytic"),
+        (
+            dict(rules=[lambda g, _y, x: ops.reshape(g, g.shape) * (3 * x * x)]),
+            "does not run on symbols|its rules use reshape",
+        ),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "+".join(v),
+)
 def test_planted_declarations_are_caught(changes: dict[str, Any], message: str) -> None:
     assert check(declare())
     with pytest.raises(AssertionError, match=message):

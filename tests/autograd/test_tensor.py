@@ -17,13 +17,28 @@ class Named(Tensor):
     name = "?"
 
 
-# ---- construction -------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(("data", "dtype"), [
-    (True, np.bool_), ([True, False], np.bool_), (3, np.int64), ([1, 2], np.int64), (0.5, np.float32), ([[0.5], [1.0]], np.float32),
-    ([], np.float32), (np.float64(1), np.float64), (np.float32(1), np.float32), (np.arange(3), np.int64),
-    (np.arange(3, dtype=np.int32), np.int32), (np.zeros(2), np.float64), (np.zeros(2, np.float32), np.float32),
-    (np.array([1, 0], bool), np.bool_), (np.zeros(2, ">f4"), np.float32), (np.zeros(2, np.uint8), np.uint8),
-])
+# ---- construction -------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("data", "dtype"),
+    [
+        (True, np.bool_),
+        ([True, False], np.bool_),
+        (3, np.int64),
+        ([1, 2], np.int64),
+        (0.5, np.float32),
+        ([[0.5], [1.0]], np.float32),
+        ([], np.float32),
+        (np.float64(1), np.float64),
+        (np.float32(1), np.float32),
+        (np.arange(3), np.int64),
+        (np.arange(3, dtype=np.int32), np.int32),
+        (np.zeros(2), np.float64),
+        (np.zeros(2, np.float32), np.float32),
+        (np.array([1, 0], bool), np.bool_),
+        (np.zeros(2, ">f4"), np.float32),
+        (np.zeros(2, np.uint8), np.uint8),
+    ],
+)
 def test_dtypes(data: Any, dtype: Any) -> None:
     t = tensor(data)
     assert t.dtype == dtype
@@ -42,7 +57,9 @@ def test_data_is_copied() -> None:
     assert t.tolist() == [[0, 3], [1, 4], [2, 5]]
 
 
-@pytest.mark.parametrize("data", ["text", None, [None], 1j, np.zeros(2, np.float16), np.zeros(2, complex), object(), [{}]])
+@pytest.mark.parametrize(
+    "data", ["text", None, [None], 1j, np.zeros(2, np.float16), np.zeros(2, complex), object(), [{}]]
+)
 def test_what_is_no_number(data: Any) -> None:
     with pytest.raises(TypeError, match="expected bools, integers, float32 or float64, got"):
         tensor(data)
@@ -103,7 +120,7 @@ def test_gradients_can_be_set() -> None:
         t.grad = np.ones(2)
 
 
-# ---- attributes ---------------------------------------------------------------------------------------------------------
+# ---- attributes ---------------------------------------------------------------------------------------------------
 def test_attributes() -> None:
     t = tensor(np.zeros((2, 3, 4)))
     assert (t.shape, t.ndim, t.size, t.dtype) == ((2, 3, 4), 3, 24, np.float64)
@@ -198,7 +215,7 @@ def test_identity_hashes() -> None:
     assert t is not tensor([1.0, 1.0])
 
 
-# ---- copies -------------------------------------------------------------------------------------------------------------
+# ---- copies -------------------------------------------------------------------------------------------------------
 def test_detach_shares_memory() -> None:
     t = tensor([1.0], requires_grad=True)
     y = (t * 2).detach()
@@ -207,8 +224,9 @@ def test_detach_shares_memory() -> None:
     assert np.shares_memory(t.detach().data, t.data)
 
 
-@pytest.mark.parametrize("make", [lambda t: pickle.loads(pickle.dumps(t)), copy.deepcopy, copy.copy],
-                         ids=["pickle", "deepcopy", "copy"])
+@pytest.mark.parametrize(
+    "make", [lambda t: pickle.loads(pickle.dumps(t)), copy.deepcopy, copy.copy], ids=["pickle", "deepcopy", "copy"]
+)
 def test_copies(make: Any) -> None:
     t = Named(np.arange(6.0).reshape(2, 3), requires_grad=True)
     (t * t).sum().backward()
@@ -258,18 +276,21 @@ def test_operations_are_pickled_by_name() -> None:
     assert copy.deepcopy(tg.tanh) is tg.tanh
 
 
-# ---- as text ------------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(("t", "text"), [
-    (tensor([1.0, 2.5]), "tensor([1. , 2.5])"),
-    (tensor([1, 2]), "tensor([1, 2])"),
-    (tensor(True), "tensor(True)"),
-    (tensor(np.array([0.5])), "tensor([0.5], dtype=float64)"),
-    (tensor([0.5], requires_grad=True), "tensor([0.5], requires_grad=True)"),
-    (tensor([0.0], requires_grad=True).tanh(), "tensor([0.], from=tanh)"),
-    (tensor(np.zeros((0, 3), np.float32)), "tensor([], shape=(0, 3))"),
-    (tensor([[1, 2], [3, 4]]), "tensor([[1, 2],\n        [3, 4]])"),
-    (tg.unstack(tensor([0.0], requires_grad=True))[0], "tensor(0., from=unstack)"),
-])
+# ---- as text ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("t", "text"),
+    [
+        (tensor([1.0, 2.5]), "tensor([1. , 2.5])"),
+        (tensor([1, 2]), "tensor([1, 2])"),
+        (tensor(True), "tensor(True)"),
+        (tensor(np.array([0.5])), "tensor([0.5], dtype=float64)"),
+        (tensor([0.5], requires_grad=True), "tensor([0.5], requires_grad=True)"),
+        (tensor([0.0], requires_grad=True).tanh(), "tensor([0.], from=tanh)"),
+        (tensor(np.zeros((0, 3), np.float32)), "tensor([], shape=(0, 3))"),
+        (tensor([[1, 2], [3, 4]]), "tensor([[1, 2],\n        [3, 4]])"),
+        (tg.unstack(tensor([0.0], requires_grad=True))[0], "tensor(0., from=unstack)"),
+    ],
+)
 def test_repr(t: Tensor, text: str) -> None:
     assert repr(t) == text
     assert f"{t}" == str(t) == text

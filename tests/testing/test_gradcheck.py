@@ -16,7 +16,7 @@ RNG = np.random.default_rng(0)
 X, W = RNG.standard_normal((3, 4)), RNG.standard_normal((4, 2))
 
 
-def declare(rule: Any, forward: Any = lambda x: x ** 3, name: str = "cube") -> Any:
+def declare(rule: Any, forward: Any = lambda x: x**3, name: str = "cube") -> Any:
     return primitive(rules=[rule], oracle=None, register=False, name=name)(forward)
 
 
@@ -66,39 +66,52 @@ def test_inputs_are_not_modified(check: Any) -> None:
     assert t.requires_grad
 
 
-# ---- what is wrong --------------------------------------------------------------------------------------------------------
+# ---- what is wrong ------------------------------------------------------------------------------------------------
 def test_the_message_of_gradcheck() -> None:
     point = np.array([[1.0, 2.0]])
     with pytest.raises(AssertionError) as caught:
         gradcheck(lambda a, x: (a * 2.0, wrong(x)), [point, point])
-    assert str(caught.value) == ("gradcheck: <lambda> (by cube): derivative of output 1 at (0, 0) by input 1 at (0, 0): "
-                                 "analytic 3.03, numeric 3")
-    with pytest.raises(AssertionError, match=r"gradcheck: cube \(by cube\): derivative of output 0 at \(1,\) by input 0 at \(1,\): "
-                                             r"analytic 12\.12, numeric 12"):
+    assert str(caught.value) == (
+        "gradcheck: <lambda> (by cube): derivative of output 1 at (0, 0) by input 1 at (0, 0): analytic 3.03, numeric 3"
+    )
+    with pytest.raises(
+        AssertionError,
+        match=r"gradcheck: cube \(by cube\): derivative of output 0 at \(1,\) by input 0 at \(1,\): "
+        r"analytic 12\.12, numeric 12",
+    ):
         gradcheck(wrong, np.array([0.0, 2.0]))
 
 
 def test_the_message_of_gradgradcheck() -> None:
     lost = declare(lambda g, _y, x: g * (3 * x * np.asarray(x)))
     assert gradcheck(lost, X)
-    with pytest.raises(AssertionError, match=r"gradgradcheck: gradient of cube .*: derivative of output 0 at \(0, 0\) by input 0 at "
-                                             r"\(0, 0\): analytic .*, numeric"):
+    with pytest.raises(
+        AssertionError,
+        match=r"gradgradcheck: gradient of cube .*: derivative of output 0 at \(0, 0\) by input 0 at "
+        r"\(0, 0\): analytic .*, numeric",
+    ):
         gradgradcheck(lost, X)
 
 
 def test_the_message_of_adjointcheck() -> None:
-    with pytest.raises(AssertionError, match=r"adjointcheck: cube \(by cube\): <J\^T v, u> is .*, but <v, J u>, by finite differences, "):
+    with pytest.raises(
+        AssertionError,
+        match=r"adjointcheck: cube \(by cube\): <J\^T v, u> is .*, but <v, J u>, by finite differences, ",
+    ):
         adjointcheck(wrong, X)
 
 
-@pytest.mark.parametrize("rule", [
-    lambda g, _y, x: -g * (3 * x * x),
-    lambda g, _y, x: g * 0,
-    lambda g, _y, x: g * (3 * x * x) + 0.001,
-    lambda g, _y, x: g * (3 * x * x) * np.nan,
-    lambda g, _y, x: tg.flip(g) * (3 * x * x),
-    lambda g, _y, x: g * tg.flip(3 * x * x),
-])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda g, _y, x: -g * (3 * x * x),
+        lambda g, _y, x: g * 0,
+        lambda g, _y, x: g * (3 * x * x) + 0.001,
+        lambda g, _y, x: g * (3 * x * x) * np.nan,
+        lambda g, _y, x: tg.flip(g) * (3 * x * x),
+        lambda g, _y, x: g * tg.flip(3 * x * x),
+    ],
+)
 def test_wrong_rules(rule: Any) -> None:
     for check in (gradcheck, adjointcheck):
         with pytest.raises(AssertionError):
@@ -114,8 +127,9 @@ def test_a_path_that_was_cut(check: Any) -> None:
 
 
 def test_a_wrong_derivative_by_one_argument() -> None:
-    swapped = primitive(rules=[lambda g, _y, _a, b: g * b, lambda g, _y, _a, b: g * b], oracle=None, register=False,
-                        name="times")(lambda a, b: a * b)
+    swapped = primitive(
+        rules=[lambda g, _y, _a, b: g * b, lambda g, _y, _a, b: g * b], oracle=None, register=False, name="times"
+    )(lambda a, b: a * b)
     with pytest.raises(AssertionError, match=r"times.* by input 1 at"):
         gradcheck(swapped, [X, X + 1])
 
@@ -148,7 +162,7 @@ def test_a_function_that_is_random() -> None:
         gradcheck(dropout, X)
 
 
-# ---- what cannot be checked -------------------------------------------------------------------------------------------------
+# ---- what cannot be checked ---------------------------------------------------------------------------------------
 @pytest.mark.parametrize("check", CHECKS)
 def test_only_float64(check: Any) -> None:
     name = check.__name__

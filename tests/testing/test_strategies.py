@@ -50,8 +50,11 @@ def test_arrays_stay_in_their_domain(dtype: Any) -> None:
     holds()
 
 
-@given(strategies.arrays(Domain(-2, 5, dtype="int64"), (3,)), strategies.arrays(Domain(dtype="bool"), strategies.shapes(1, 1)),
-       strategies.arrays())
+@given(
+    strategies.arrays(Domain(-2, 5, dtype="int64"), (3,)),
+    strategies.arrays(Domain(dtype="bool"), strategies.shapes(1, 1)),
+    strategies.arrays(),
+)
 def test_other_dtypes_and_shapes(i: np.ndarray, b: np.ndarray, x: np.ndarray) -> None:
     assert i.dtype == np.int64
     assert i.shape == (3,)
@@ -63,6 +66,8 @@ def test_other_dtypes_and_shapes(i: np.ndarray, b: np.ndarray, x: np.ndarray) ->
 
 
 def test_hypothesis_is_needed_for_strategies_alone() -> None:
-    code = "import sys; import tinygrad_rnn.testing as t; t.gradcheck; assert 'hypothesis' not in sys.modules; t.strategies; " \
-           "assert 'hypothesis' in sys.modules"
+    code = (
+        "import sys; import tinygrad_rnn.testing as t; assert 'hypothesis' not in sys.modules; t.strategies; "
+        "assert 'hypothesis' in sys.modules"
+    )
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)

@@ -39,7 +39,7 @@ def check_gradient(node: Node, position: int, g: Any, saved: Any, d: Any) -> Non
     """The same for the gradient of one argument."""
     if node.plan is not None and not _finite(d) and _finite(g) and _finite(saved):
         raise FloatingPointError(f"backward of {node.plan.primitive.name} (result of shape {node.shape}): the gradient "
-                                 f"of argument {position} is NaN or infinite although all that it is made of is finite\n"
+                                 f"of argument {position} is NaN or infinite, though what it is made of is finite\n"
                                  f"  called at {node.site or 'a line before detect_anomaly() was entered'}")
 
 

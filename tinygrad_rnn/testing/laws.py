@@ -128,6 +128,29 @@ def special(primitive: Primitive) -> None:
                 f"at NaN, infinities or zeros ({dtype}): {y[known]}, expected {expected[known]}")
 
 
+def weak(primitive: Primitive) -> None:
+    """A Python number beside an array is as good as an array of the same dtype, in values and gradients."""
+    if primitive.kind != "elementwise" or len(primitive.domain) < 2:
+        return
+    rng = np.random.default_rng(5)
+    for k, domain in enumerate(primitive.domain):
+        if domain.dtype != "float64":
+            continue
+        for dtype in FLOATS:
+            arrays = _as([draw(d, (3, 2) if j == k or d.dtype == "bool" else (), rng)
+                          for j, d in enumerate(primitive.domain)], dtype)
+            numbers = [a.item() if a.dtype.kind == "f" and j != k else a for j, a in enumerate(arrays)]
+            call = Call(primitive, arrays)
+            x, z = (constant(arrays[k]).requires_grad_() for _ in range(2))
+            y = call(*numbers[:k], x, *numbers[k + 1:])
+            expected = call(*arrays[:k], z, *arrays[k + 1:])
+            _demand(y.dtype == expected.dtype, call, f"with numbers gives {y.dtype}, with arrays {expected.dtype}")
+            _demand(np.allclose(y.data, expected.data, rtol=TOLERANCE[dtype]), call, "another result with numbers")
+            if expected.requires_grad:
+                (g,), (h,) = grad(y.sum(), x), grad(expected.sum(), z)
+                _demand(np.allclose(g.data, h.data, rtol=TOLERANCE[dtype]), call, "another gradient with numbers")
+
+
 # ---- laws of gradients ----------------------------------------------------------------------------------------------
 def jacobian(primitive: Primitive) -> None:
     """The Jacobian equals finite differences."""
@@ -187,7 +210,7 @@ def symbolic(primitive: Primitive) -> None:
 
 
 LAWS: dict[str, Callable[[Primitive], None]] = {law.__name__: law for law in (
-    value, layout, special, jacobian, adjoint, second_order, gradient_dtype, fused, symbolic)}
+    value, layout, special, weak, jacobian, adjoint, second_order, gradient_dtype, fused, symbolic)}
 
 
 def check(primitive: Primitive) -> bool:

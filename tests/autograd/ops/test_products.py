@@ -16,7 +16,9 @@ from tinygrad_rnn.testing import adjointcheck, gradcheck, gradgradcheck, strateg
 RNG = np.random.default_rng(5)
 
 
-@given(strategies.broadcastable(2, max_dims=2), st.integers(0, 4), st.integers(0, 4), st.integers(0, 4), st.integers(0, 99))
+@given(
+    strategies.broadcastable(2, max_dims=2), st.integers(0, 4), st.integers(0, 4), st.integers(0, 4), st.integers(0, 99)
+)
 def test_batched_products(batches: Any, m: int, k: int, n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     a, b = rng.standard_normal((*batches[0], m, k)), rng.standard_normal((*batches[1], k, n))
@@ -26,22 +28,42 @@ def test_batched_products(batches: Any, m: int, k: int, n: int, seed: int) -> No
 
 def test_dtypes_of_products() -> None:
     a = np.arange(6).reshape(2, 3)
-    for da, db, dtype in (("f4", "f4", "f4"), ("f4", "f8", "f8"), ("f4", "i8", "f4"), ("i8", "f8", "f8"), ("i4", "i8", "i8")):
+    for da, db, dtype in (
+        ("f4", "f4", "f4"),
+        ("f4", "f8", "f8"),
+        ("f4", "i8", "f4"),
+        ("i8", "f8", "f8"),
+        ("i4", "i8", "i8"),
+    ):
         result = tensor(a.astype(da)) @ tensor(a.T.astype(db))
         assert result.dtype == dtype
         np.testing.assert_array_equal(result.data, a @ a.T)
 
 
-@pytest.mark.parametrize(("a", "b", "message"), [
-    ((2, 3), (4, 5), r"matmul: the last axis of a \(3\) must equal the second last axis of b \(4\); got shapes \(2, 3\) and \(4, 5\)"),
-    ((2, 3), (4,), r"matmul: the last axis of a \(3\) must equal the only axis of b \(4\)"),
-    ((3,), (4, 5), r"must equal the second last axis of b \(4\)"),
-    ((), (2,), r"matmul: both arguments need a dimension, got shapes \(\) and \(2,\); multiply by a number with \*"),
-    ((2, 3, 4), (5, 4, 2), r"matmul: .*\(2, 3, 4\).*\(5, 4, 2\)"),
-])
+@pytest.mark.parametrize(
+    ("a", "b", "message"),
+    [
+        (
+            (2, 3),
+            (4, 5),
+            r"matmul: the last axis of a \(3\) must equal the second last axis of b \(4\); got shapes .*\(4, 5\)",
+        ),
+        ((2, 3), (4,), r"matmul: the last axis of a \(3\) must equal the only axis of b \(4\)"),
+        ((3,), (4, 5), r"must equal the second last axis of b \(4\)"),
+        (
+            (),
+            (2,),
+            r"matmul: both arguments need a dimension, got shapes \(\) and \(2,\); multiply by a number with \*",
+        ),
+        ((2, 3, 4), (5, 4, 2), r"matmul: .*\(2, 3, 4\).*\(5, 4, 2\)"),
+    ],
+)
 def test_products_that_do_not_fit(a: Any, b: Any, message: str) -> None:
-    for left, right in ((tensor(np.ones(a)), tensor(np.ones(b))), (np.ones(a), tensor(np.ones(b), requires_grad=True)),
-                        (np.ones(a), np.ones(b))):
+    for left, right in (
+        (tensor(np.ones(a)), tensor(np.ones(b))),
+        (np.ones(a), tensor(np.ones(b), requires_grad=True)),
+        (np.ones(a), np.ones(b)),
+    ):
         with pytest.raises(ValueError, match=message):
             tg.matmul(left, right)
 
@@ -54,13 +76,17 @@ def test_linear_is_a_product_and_a_sum() -> None:
     np.testing.assert_allclose(linear(tensor(x), tensor(w), rows).data, x @ w.T + rows)
     for bias in (b, rows, RNG.standard_normal((3, 1))):
         assert gradcheck(linear, [x, w, bias])
-    with pytest.raises(ValueError, match=r"linear: weight must be \(out, in\) and x \(..., in\), got \(4, 5\) and \(2, 3, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"linear: weight must be \(out, in\) and x \(..., in\), got \(4, 5\) and \(2, 3, 4\)"
+    ):
         linear(x, tensor(w.T))
-    with pytest.raises(ValueError, match=r"linear: bias must be \(5,\), or broadcast to \(2, 3, 5\), got \(4, 2, 3, 5\)"):
+    with pytest.raises(
+        ValueError, match=r"linear: bias must be \(5,\), or broadcast to \(2, 3, 5\), got \(4, 2, 3, 5\)"
+    ):
         linear(x, tensor(w), np.ones((4, 2, 3, 5)))
 
 
-# ---- softmax --------------------------------------------------------------------------------------------------------------
+# ---- softmax ------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("axis", [0, 1, -1])
 @pytest.mark.parametrize("shift", [0.0, 1e4, -1e4])
 def test_softmax_of_any_logits(axis: int, shift: float) -> None:
@@ -89,7 +115,7 @@ def test_softmax_axes() -> None:
             fn(tensor(np.ones((2, 3))), None)
 
 
-# ---- cross-entropy --------------------------------------------------------------------------------------------------------
+# ---- cross-entropy ------------------------------------------------------------------------------------------------
 def test_negative_log_likelihood() -> None:
     x, t = RNG.standard_normal((5, 4)), np.array([0, 3, 3, 1, 2])
     losses, sums = nll_of_logits(tensor(x), t)
@@ -101,17 +127,20 @@ def test_negative_log_likelihood() -> None:
     far = tensor(x + 1e4, requires_grad=True)
     losses_far = nll_of_logits(far, tensor(t))[0]
     np.testing.assert_allclose(losses_far.data, losses.data, rtol=1e-8)
-    g, = grad(losses_far.sum(), far)
+    (g,) = grad(losses_far.sum(), far)
     np.testing.assert_allclose(g.data.sum(1), 0, atol=1e-9)
 
 
-@pytest.mark.parametrize(("x", "t", "error", "message"), [
-    ((5, 4), np.zeros(4, int), ValueError, r"expected logits \(N, V\) and targets \(N,\), got \(5, 4\) and \(4,\)"),
-    ((4,), np.zeros(4, int), ValueError, r"expected logits \(N, V\)"),
-    ((2, 4), np.zeros(2), TypeError, "targets must be integers, got float64"),
-    ((2, 4), np.array([0, 4]), IndexError, r"targets must lie in \[0, 4\), got 0 to 4"),
-    ((2, 4), np.array([-1, 3]), IndexError, r"targets must lie in \[0, 4\), got -1 to 3"),
-])
+@pytest.mark.parametrize(
+    ("x", "t", "error", "message"),
+    [
+        ((5, 4), np.zeros(4, int), ValueError, r"expected logits \(N, V\) and targets \(N,\), got \(5, 4\) and \(4,\)"),
+        ((4,), np.zeros(4, int), ValueError, r"expected logits \(N, V\)"),
+        ((2, 4), np.zeros(2), TypeError, "targets must be integers, got float64"),
+        ((2, 4), np.array([0, 4]), IndexError, r"targets must lie in \[0, 4\), got 0 to 4"),
+        ((2, 4), np.array([-1, 3]), IndexError, r"targets must lie in \[0, 4\), got -1 to 3"),
+    ],
+)
 def test_wrong_targets(x: Any, t: Any, error: type, message: str) -> None:
     with pytest.raises(error, match=f"nll_of_logits: {message}"):
         nll_of_logits(tensor(np.ones(x)), t)

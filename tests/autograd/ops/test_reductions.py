@@ -67,15 +67,18 @@ def test_sums_of_integers_and_bools() -> None:
     assert tg.mean(tensor([1, 2])).item() == 1.5
 
 
-@pytest.mark.parametrize(("axis", "error", "message"), [
-    (3, IndexError, "axis 3 is out of range for a tensor of 3 dimensions"),
-    (-4, IndexError, "axis -4 is out of range"),
-    ((0, 3), IndexError, "axis 3 is out of range"),
-    ((0, 0), ValueError, r"axis \(0, 0\) names a dimension twice"),
-    ((0, -3), ValueError, "names a dimension twice"),
-    (1.0, TypeError, "axis must be an int, got 1.0"),
-    ("x", TypeError, "axis must be an int, got 'x'"),
-])
+@pytest.mark.parametrize(
+    ("axis", "error", "message"),
+    [
+        (3, IndexError, "axis 3 is out of range for a tensor of 3 dimensions"),
+        (-4, IndexError, "axis -4 is out of range"),
+        ((0, 3), IndexError, "axis 3 is out of range"),
+        ((0, 0), ValueError, r"axis \(0, 0\) names a dimension twice"),
+        ((0, -3), ValueError, "names a dimension twice"),
+        (1.0, TypeError, "axis must be an int, got 1.0"),
+        ("x", TypeError, "axis must be an int, got 'x'"),
+    ],
+)
 @pytest.mark.parametrize("fn", [tg.sum, tg.mean, tg.max, tg.var, tg.std, tg.logsumexp, tg.any])
 def test_wrong_axes(fn: Any, axis: Any, error: type, message: str) -> None:
     for x in (X, tensor(X), tensor(X, requires_grad=True)):
@@ -94,7 +97,7 @@ def test_axes_may_be_tensors_lists_and_numpy_integers() -> None:
         np.testing.assert_allclose(tg.sum(tensor(X), axis).data, X.sum(1))
 
 
-# ---- variance -------------------------------------------------------------------------------------------------------------
+# ---- variance -----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("correction", [0, 1, 0.5])
 @pytest.mark.parametrize("axis", [None, 0, -1, (0, 2)])
 @pytest.mark.parametrize("keepdims", [False, True])
@@ -127,7 +130,7 @@ def test_variance_far_from_zero() -> None:
     np.testing.assert_allclose(tg.var(x).item(), 2 / 3)
 
 
-# ---- running sums, logsumexp ------------------------------------------------------------------------------------------------
+# ---- running sums, logsumexp --------------------------------------------------------------------------------------
 def test_cumulative_sum() -> None:
     x = tensor([[1.0, 2.0], [3.0, 4.0]])
     assert tg.cumulative_sum(x, 0).tolist() == [[1, 2], [4, 6]]
@@ -141,8 +144,11 @@ def test_cumulative_sum() -> None:
 
 
 def test_logsumexp_of_extremes() -> None:
-    x = tensor([[1000.0, 1000.0], [-1000.0, -1000.0], [-np.inf, 3.0], [-np.inf, -np.inf], [np.inf, 0.0]], dtype=tg.float64,
-               requires_grad=True)
+    x = tensor(
+        [[1000.0, 1000.0], [-1000.0, -1000.0], [-np.inf, 3.0], [-np.inf, -np.inf], [np.inf, 0.0]],
+        dtype=tg.float64,
+        requires_grad=True,
+    )
     y = tg.logsumexp(x, 1)
     np.testing.assert_allclose(y.data, [1000 + np.log(2), -1000 + np.log(2), 3, -np.inf, np.inf])
     y[:4].sum().backward()

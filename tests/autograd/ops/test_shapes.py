@@ -47,45 +47,83 @@ def test_results_share_memory_and_copies_do_not() -> None:
     assert not np.shares_memory(t.astype(tg.float64).data, t.data)
 
 
-@pytest.mark.parametrize(("call", "error", "message"), [
-    (lambda t: t.reshape(5, 5), ValueError, r"reshape: 24 elements of shape \(2, 3, 4\) do not fit shape \(5, 5\)"),
-    (lambda t: t.reshape(-1, -1), ValueError, r"reshape: 24 elements"),
-    (lambda t: tg.permute_dims(t, (0, 1)), ValueError, r"permute_dims: axes must name each of 3 dimensions once, got \(0, 1\)"),
-    (lambda t: tg.permute_dims(t, (0, 1, 1)), ValueError, "once, got"),
-    (lambda t: tg.permute_dims(t, (0, 1, 3)), ValueError, "once, got"),
-    (lambda t: tg.permute_dims(t, (0, 1, 2, 2)), ValueError, "once, got"),
-    (lambda t: tg.swapaxes(t, 0, 3), IndexError, r"swapaxes: axis 3 is out of range for a tensor of shape \(2, 3, 4\)"),
-    (lambda t: tg.squeeze(t, 1), ValueError, r"squeeze: axis 1 has size 3, only axes of size 1 can go.*\(2, 3, 4\)"),
-    (lambda t: tg.squeeze(t, 5), IndexError, r"squeeze: axis 5 is out of range"),
-    (lambda t: tg.expand_dims(t, 4), IndexError, r"expand_dims: axis 4 is out of range for 4 dimensions"),
-    (lambda t: tg.expand_dims(t, -5), IndexError, r"expand_dims: axis -5"),
-    (lambda t: tg.broadcast_to(t, (2, 3)), ValueError, r"broadcast_to: a tensor of shape \(2, 3, 4\) does not broadcast to \(2, 3\)"),
-    (lambda t: tg.broadcast_to(t, (2, 4, 4)), ValueError, "broadcast_to: .*the size wanted or 1"),
-    (lambda t: tg.flip(t, 3), IndexError, r"flip: .*out of bounds.*\(x: float64 \(2, 3, 4\)"),
-    (lambda t: t.astype(np.float16), TypeError, "astype: dtype must be bool, an integer, float32 or float64, got float16"),
-    (lambda t: t.astype("complex128"), TypeError, "astype: .*complex128"),
-    (lambda t: tg.concat([t, tensor(np.ones((2, 2, 4)))]), ValueError,
-     r"concat: tensors must agree in all dimensions but axis 0, got \(2, 3, 4\) and, at position 1, \(2, 2, 4\)"),
-    (lambda t: tg.concat([t, tensor(1.0)]), ValueError, r"concat: .*at position 1, \(\)"),
-    (lambda t: tg.concat([t, t], 3), IndexError, "concat: axis 3 is out of range"),
-    (lambda t: tg.concat([]), ValueError, "concat: expected at least one tensor, got none"),
-    (lambda t: tg.concat(5), TypeError, "concat: expected a sequence of tensors, got int"),
-    (lambda t: tg.stack([t, t[0]]), ValueError, r"stack: tensors must have one shape, got \(2, 3, 4\) and, at position 1, \(3, 4\)"),
-    (lambda t: tg.stack([t], 5), IndexError, "stack: axis 5 is out of range for a tensor of 4 dimensions"),
-    (lambda t: tg.stack(t.sum()), TypeError, "stack: expected a sequence of tensors, got Tensor|without dimensions"),
-    (lambda t: tg.split(t, 5, 1), ValueError, "split: axis 1 of size 3 is not divisible into 5 parts"),
-    (lambda t: tg.split(t, 0), ValueError, "split: axis 0 of size 2 is not divisible into 0 parts"),
-    (lambda t: tg.split(t, [2, 1], 1), ValueError, r"split: indices must not fall, got \(2, 1\) for an axis of size 3"),
-    (lambda t: tg.split(t, 1, 3), IndexError, "split: axis 3 is out of range"),
-    (lambda t: tg.unstack(t, 3), IndexError, "unstack: axis 3 is out of range for a tensor of 3 dimensions"),
-])
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda t: t.reshape(5, 5), ValueError, r"reshape: 24 elements of shape \(2, 3, 4\) do not fit shape \(5, 5\)"),
+        (lambda t: t.reshape(-1, -1), ValueError, r"reshape: 24 elements"),
+        (
+            lambda t: tg.permute_dims(t, (0, 1)),
+            ValueError,
+            r"permute_dims: axes must name each of 3 dimensions once, got \(0, 1\)",
+        ),
+        (lambda t: tg.permute_dims(t, (0, 1, 1)), ValueError, "once, got"),
+        (lambda t: tg.permute_dims(t, (0, 1, 3)), ValueError, "once, got"),
+        (lambda t: tg.permute_dims(t, (0, 1, 2, 2)), ValueError, "once, got"),
+        (
+            lambda t: tg.swapaxes(t, 0, 3),
+            IndexError,
+            r"swapaxes: axis 3 is out of range for a tensor of shape \(2, 3, 4\)",
+        ),
+        (
+            lambda t: tg.squeeze(t, 1),
+            ValueError,
+            r"squeeze: axis 1 has size 3, only axes of size 1 can go.*\(2, 3, 4\)",
+        ),
+        (lambda t: tg.squeeze(t, 5), IndexError, r"squeeze: axis 5 is out of range"),
+        (lambda t: tg.expand_dims(t, 4), IndexError, r"expand_dims: axis 4 is out of range for 4 dimensions"),
+        (lambda t: tg.expand_dims(t, -5), IndexError, r"expand_dims: axis -5"),
+        (
+            lambda t: tg.broadcast_to(t, (2, 3)),
+            ValueError,
+            r"broadcast_to: a tensor of shape \(2, 3, 4\) does not broadcast to \(2, 3\)",
+        ),
+        (lambda t: tg.broadcast_to(t, (2, 4, 4)), ValueError, "broadcast_to: .*the size wanted or 1"),
+        (lambda t: tg.flip(t, 3), IndexError, r"flip: .*out of bounds.*\(x: float64 \(2, 3, 4\)"),
+        (
+            lambda t: t.astype(np.float16),
+            TypeError,
+            "astype: dtype must be bool, an integer, float32 or float64, got float16",
+        ),
+        (lambda t: t.astype("complex128"), TypeError, "astype: .*complex128"),
+        (
+            lambda t: tg.concat([t, tensor(np.ones((2, 2, 4)))]),
+            ValueError,
+            r"concat: tensors must agree in all dimensions but axis 0, got \(2, 3, 4\) and, at position 1, \(2, 2, 4\)",
+        ),
+        (lambda t: tg.concat([t, tensor(1.0)]), ValueError, r"concat: .*at position 1, \(\)"),
+        (lambda t: tg.concat([t, t], 3), IndexError, "concat: axis 3 is out of range"),
+        (lambda t: tg.concat([]), ValueError, "concat: expected at least one tensor, got none"),
+        (lambda t: tg.concat(5), TypeError, "concat: expected a sequence of tensors, got int"),
+        (
+            lambda t: tg.stack([t, t[0]]),
+            ValueError,
+            r"stack: tensors must have one shape, got \(2, 3, 4\) and, at position 1, \(3, 4\)",
+        ),
+        (lambda t: tg.stack([t], 5), IndexError, "stack: axis 5 is out of range for a tensor of 4 dimensions"),
+        (
+            lambda t: tg.stack(t.sum()),
+            TypeError,
+            "stack: expected a sequence of tensors, got Tensor|without dimensions",
+        ),
+        (lambda t: tg.split(t, 5, 1), ValueError, "split: axis 1 of size 3 is not divisible into 5 parts"),
+        (lambda t: tg.split(t, 0), ValueError, "split: axis 0 of size 2 is not divisible into 0 parts"),
+        (
+            lambda t: tg.split(t, [2, 1], 1),
+            ValueError,
+            r"split: indices must not fall, got \(2, 1\) for an axis of size 3",
+        ),
+        (lambda t: tg.split(t, 1, 3), IndexError, "split: axis 3 is out of range"),
+        (lambda t: tg.unstack(t, 3), IndexError, "unstack: axis 3 is out of range for a tensor of 3 dimensions"),
+    ],
+)
 def test_what_does_not_fit(call: Any, error: type, message: str) -> None:
     for t in (tensor(X), tensor(X, requires_grad=True)):
         with pytest.raises(error, match=message):
             call(t)
 
 
-# ---- joining and splitting ------------------------------------------------------------------------------------------------
+# ---- joining and splitting ----------------------------------------------------------------------------------------
 def test_joining() -> None:
     a, b = tensor(X), tensor(-X)
     same(tg.concat([a, b]), np.concatenate([X, -X]))
@@ -100,9 +138,13 @@ def test_joining() -> None:
 
 def test_splitting() -> None:
     t = tensor(X)
-    for result, expected in ((tg.split(t, 3, 1), np.split(X, 3, 1)), (tg.split(t, [1, 2], -1), np.split(X, [1, 2], -1)),
-                             (tg.split(t, [-1], 1), np.split(X, [-1], 1)), (tg.split(t, [9], 1), np.split(X, [9], 1)),
-                             (tg.unstack(t, -1), np.moveaxis(X, -1, 0))):
+    for result, expected in (
+        (tg.split(t, 3, 1), np.split(X, 3, 1)),
+        (tg.split(t, [1, 2], -1), np.split(X, [1, 2], -1)),
+        (tg.split(t, [-1], 1), np.split(X, [-1], 1)),
+        (tg.split(t, [9], 1), np.split(X, [9], 1)),
+        (tg.unstack(t, -1), np.moveaxis(X, -1, 0)),
+    ):
         assert len(result) == len(expected)
         for a, b in zip(result, expected):
             same(a, b)
@@ -125,7 +167,7 @@ def test_parts_without_and_with_gradients_join() -> None:
     a, b = tensor([1.0], requires_grad=True), tensor([2.0])
     (tg.concat([b, a, a]) * tensor([1.0, 2.0, 3.0])).sum().backward()
     assert a.grad.tolist() == [5]
-    g, = grad(tg.stack([a, b, a]).sum(), a)
+    (g,) = grad(tg.stack([a, b, a]).sum(), a)
     assert g.tolist() == [2]
 
 

@@ -58,6 +58,8 @@ def _base_rule(g: Any, _y: Any, a: Any, b: Any) -> Any:
 
 def _exponent_rule(g: Any, y: Any, a: Any, _b: Any) -> Any:
     """y log a, taken as 0 where a is 0."""
+    if type(a) in (int, float):
+        return g * y * (math.log(a) if a > 0 else 0.0 if a == 0 else math.nan)
     zero = equal(a, 0)
     return where(zero, 0.0, g * y * log(where(zero, 1.0, a)))
 
