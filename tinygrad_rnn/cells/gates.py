@@ -15,7 +15,7 @@ from ..autograd import Tensor, grad, ops
 from ..autograd.mode import enable_grad, no_grad
 from ..autograd.primitive import Primitive
 from .schedule import row_column
-from .sequence import Form, compiled
+from .sequence import Form, compiled, split
 from .symbols import Symbol, total
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def gates(cell: Cell, hidden_size: int, x: Any, state: Sequence[Any], parameters
 
 def _forward(*values: Any, cell: Cell, hidden_size: int, names: Any, lengths: Any, reverse: bool,
              fused: bool) -> tuple[np.ndarray, ...]:
-    x, inputs, state, parameters = _split([np.asarray(v) for v in values], names)
+    x, inputs, state, parameters = split([np.asarray(v) for v in values], names)
     x = _real(x, lengths)
     if fused and not cell.whole:
         plan = compiled(cell, x.shape[-1], hidden_size, x.dtype)
@@ -66,7 +66,7 @@ def _pull(g: Any, _y: Any, *values: Any, needed: Sequence[bool], cell: Cell, hid
     with enable_grad():
         copies = [(ops.copy(v) if isinstance(v, Tensor) else Tensor(v, requires_grad=True)) if n else v
                   for v, n in zip(values, needed)]
-        x, inputs, state, parameters = _split(copies, names)
+        x, inputs, state, parameters = split(copies, names)
         x = _real(x, lengths)
         before = _before(cell, x, state, parameters, inputs, lengths, reverse)
         rows = _rows(cell, hidden_size, x, before, parameters, inputs)
@@ -79,14 +79,6 @@ def _pull(g: Any, _y: Any, *values: Any, needed: Sequence[bool], cell: Cell, hid
 
 
 GATES = Primitive(_forward, pull=_pull, kind="structural", name="gates")
-
-
-def _split(values: Sequence[Any], names: Any) -> tuple[Any, dict[str, Any], list[Any], Mapping[str, Any]]:
-    """x, further inputs, state, parameters."""
-    inputs, states, form = names
-    x, *rest = values
-    a, b = len(inputs), len(inputs) + states
-    return x, dict(zip(inputs, rest[:a])), rest[a:b], form.unpack(rest[b:])
 
 
 def _real(x: Any, lengths: np.ndarray | None) -> Any:

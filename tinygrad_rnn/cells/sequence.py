@@ -96,7 +96,7 @@ def run(cell: Cell, hidden_size: int, x: Any, state: Sequence[Any], parameters: 
     return y, tuple(last)
 
 
-def _split(values: Sequence[Any], names: Any) -> tuple[Any, dict[str, Any], list[Any], dict[str, Any]]:
+def split(values: Sequence[Any], names: Any) -> tuple[Any, dict[str, Any], list[Any], dict[str, Any]]:
     """x, further inputs, state, parameters of the operation's arguments."""
     inputs, states, form = names
     x, *rest = values
@@ -105,7 +105,7 @@ def _split(values: Sequence[Any], names: Any) -> tuple[Any, dict[str, Any], list
 
 
 def _forward(*values: Any, plan: Compiled, names: Any, lengths: Any, reverse: bool, kept: dict[str, Tape]) -> Any:
-    x, inputs, state, parameters = _split([np.asarray(v) for v in values], names)
+    x, inputs, state, parameters = split([np.asarray(v) for v in values], names)
     y, last, kept["tape"] = plan.forward(x, state, parameters, inputs, lengths, reverse)
     return (y, *last)
 
@@ -113,30 +113,30 @@ def _forward(*values: Any, plan: Compiled, names: Any, lengths: Any, reverse: bo
 def _pull(g: Any, _y: Any, *values: Any, needed: Sequence[bool], plan: Compiled, names: Any, lengths: Any,
           reverse: bool, kept: dict[str, Tape]) -> tuple[Any, ...]:
     if any(isinstance(v, Tensor) for v in (*g, *values)):
-        return _pull_readable(g, values, needed, plan.cell, names, lengths, reverse)
+        return pull_readable(g, values, needed, plan.cell, names, lengths, reverse)
     further, states, form = names
     inputs = plan.cell.inputs[0], *further
     wanted, first = needed[:len(inputs)], len(inputs) + states
     d_y, *d_last = g
     found = plan.backward(kept["tape"], d_y, d_last, [n for n, w in zip(inputs, wanted) if w],
-                          _wanted_parameters(form, needed[first:]))
+                          wanted_parameters(form, needed[first:]))
     state = [found.state[s.row, s.lag] for s in plan.cell.carried]
     return (*map(found.inputs.get, inputs), *state, *(form.pack(found.parameters) if any(needed[first:]) else ()))
 
 
-def _wanted_parameters(form: Form, needed: Sequence[bool]) -> Collection[str] | None:
+def wanted_parameters(form: Form, needed: Sequence[bool]) -> Collection[str] | None:
     """Names of the cell's parameters whose gradients are wanted, None for all."""
     if isinstance(form, Named):
         return [name for name, wanted in zip(form.names, needed) if wanted]
     return None if any(needed) else ()
 
 
-def _pull_readable(g: Any, values: Any, needed: Any, cell: Cell, names: Any, lengths: Any,
-                   reverse: bool) -> tuple[Any, ...]:
+def pull_readable(g: Any, values: Any, needed: Any, cell: Cell, names: Any, lengths: Any,
+                  reverse: bool) -> tuple[Any, ...]:
     """The same, recorded: the readable steps from copies of the arguments, differentiated on the tape."""
     with enable_grad():
         copies = [ops.copy(v) if n else v for v, n in zip(values, needed)]
-        x, inputs, state, parameters = _split(copies, names)
+        x, inputs, state, parameters = split(copies, names)
         y, last = readable(cell, x, state, parameters, inputs, lengths, reverse)
         pairs = [(out, d) for out, d in zip((y, *last), g) if d is not None and out.requires_grad]
         wanted = [c for c, n in zip(copies, needed) if n]

@@ -10,8 +10,10 @@ from .linear import Linear
 from .module import Module
 from .norm import LayerNorm
 from .parameter import Parameter
+from .recurrent import Recurrent
 from .rnn import GRU, LSTM, RNN
 
 __all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "Dropout", "ELU", "Embedding", "GELU", "GRU", "LSTM", "LayerNorm",
            "LeakyReLU", "Linear", "LogSoftmax", "MSELoss", "Module", "ModuleList", "NLLLoss", "Parameter", "RNN",
-           "ReLU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh", "functional", "init", "utils"]
+           "ReLU", "Recurrent", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh", "functional", "init",
+           "utils"]

@@ -65,10 +65,10 @@ def indices(who: str, name: str, ids: Any, count: int, what: str, first: int = 0
     return array
 
 
-def probability(who: str, p: float) -> float:
+def probability(who: str, p: float, name: str = "p") -> float:
     """p, if it lies in [0, 1]."""
     if not 0 <= p <= 1:
-        raise ValueError(f"{who}: p must be a probability, between 0 and 1, got {p}")
+        raise ValueError(f"{who}: {name} must be a probability, between 0 and 1, got {p}")
     return float(p)
 
 

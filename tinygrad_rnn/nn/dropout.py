@@ -51,6 +51,12 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, rng: Rng = None) -> T
     """
     x = as_tensor(x)
     if probability("dropout", p) and training:
-        kept = np.random.default_rng(rng).random(x.shape, np.float32) >= p
-        x = x * (kept * x.dtype.type(1 / (1 - p) if p < 1 else 0))
+        x = x * mask(x.shape, p, x.dtype, np.random.default_rng(rng))
     return as_tensor(x)
+
+
+def mask(shape: tuple[int, ...], p: float, dtype: np.dtype[Any], rng: np.random.Generator) -> np.ndarray:
+    """0 with probability p, elsewhere 1 / (1 - p), so that the mean is 1."""
+    kept = rng.random(shape, np.float32) >= p
+    scaled: np.ndarray = kept * dtype.type(1 / (1 - p) if p < 1 else 0)
+    return scaled

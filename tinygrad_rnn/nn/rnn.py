@@ -78,6 +78,8 @@ class _Named(Stack):
         self.bias, self.batch_first, self.bidirectional = form.bias, bool(batch_first), bool(bidirectional)
         self.dropout, self.proj_size, self.forget_bias = probability(who, dropout), proj_size, forget_bias
         self.cell, self._form = cell, form
+        self._bare_state = len(cell.states) == 1
+        self._hidden_sizes = [hidden_size] * num_layers
         self._widths = [(proj_size or hidden_size, hidden_size)[:len(cell.states)]] * num_layers
         self._declare_weights()
         if self.dropout:

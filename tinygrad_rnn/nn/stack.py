@@ -7,6 +7,7 @@ Which cell runs, with which parameters, is the business of `Recurrent` (any cell
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..autograd import Tensor, ops
 from ..autograd.ops import concat, expand_dims, squeeze, stack, swapaxes, unstack
 from ..autograd.tensor import constant
 from ..cells.gates import gates as rows_at_steps
+from ..cells.segments import run_in_segments
 from ..cells.sequence import Form, run
 from . import lengths as ragged
 from .checks import as_tensor, features, same_dtype
@@ -32,7 +34,7 @@ class Part(NamedTuple):
     hidden_size: int
     form: Form
     tensors: Sequence[Tensor]
-    inputs: Mapping[str, Any] = {}
+    inputs: Mapping[str, Any] = MappingProxyType({})
 
 
 class Stack(Module):
@@ -44,8 +46,10 @@ class Stack(Module):
     bidirectional, batch_first : bool
     dropout : float
         Between layers, while training.
-    fused : bool
-        Compiled, or readable steps on the tape.
+    fused : bool or "auto"
+        Compiled, or readable steps on the tape; "auto": compiled where that is possible.
+    checkpoint_every : int, "sqrt" or None
+        Steps whose records are kept between forward and backward; None: all.
     """
 
     input_size: int
@@ -53,10 +57,13 @@ class Stack(Module):
     bidirectional: bool
     batch_first: bool
     dropout: float
-    fused: bool = True
+    fused: bool | str = "auto"
+    checkpoint_every: int | str | None = None
     stream: np.random.Generator
     cell: Cell
-    _widths: list[tuple[int, ...]]      # of a layer's states, in the order of cell.states
+    _hidden_sizes: list[int]            # one a layer
+    _widths: list[tuple[int, ...]]      # of each layer's states, in the order of cell.states
+    _bare_state = False                 # of a cell with one state: is it that state, or a tuple of one?
 
     def _part(self, k: int, steps: int, batch: int) -> Part:
         """Layer k // directions in direction k % directions, for a batch."""
@@ -117,29 +124,52 @@ class Stack(Module):
         steps, batch = x.shape[:2]
         if lengths is not None:
             lengths = ragged.checked(type(self).__name__, lengths, steps, batch)
+        given = self._further(inputs, steps, batch, batched)
         before = self._unpacked(state, batch, batched)
         after: list[tuple[Any, ...]] = []
         gates: list[dict[str, Any]] = []
+        below = [x]
         for layer in range(self.num_layers):
-            if layer and self.dropout:
-                x = dropout(x, self.dropout, self.training, self.stream)
-            outputs = []
+            x, outputs = self._reading(below), []
             for way in range(self._directions):
                 k = layer * self._directions + way
                 part = self._part(k, steps, batch)
-                backwards, further = bool(way) != bool(reverse), {**inputs, **part.inputs}
-                y, last = run(part.cell, part.hidden_size, x, before[k], part.tensors, further, lengths, backwards,
-                              self.fused, part.form)
-                if return_gates:
-                    gates.append(rows_at_steps(part.cell, part.hidden_size, x, before[k], part.tensors, part.form,
-                                               further, lengths, backwards, self.fused))
+                span = {**given, **part.inputs}, lengths, bool(way) != bool(reverse)
+                y, last = self._run(part, x, before[k], *span)
                 outputs.append(y)
                 after.append(last)
-            x = outputs[0] if len(outputs) == 1 else concat(outputs, -1)
-        result = self._laid_out(x, batched), self._packed(after, batched)
+                if return_gates:
+                    gates.append(rows_at_steps(part.cell, part.hidden_size, x, before[k], part.tensors, part.form,
+                                               *span, fused=self._compiled))
+            y = outputs[0] if len(outputs) == 1 else concat(outputs, -1)
+            below.append(self._handed_on(layer, below, y))
+        result = self._laid_out(below[-1], batched), self._packed(after, batched)
         if not return_gates:
             return result
         return *result, [{name: self._laid_out(row, batched) for name, row in rows.items()} for rows in gates]
+
+    def _run(self, part: Part, x: Any, state: Sequence[Any], inputs: Mapping[str, Any], lengths: np.ndarray | None,
+             backwards: bool) -> tuple[Any, tuple[Any, ...]]:
+        """One direction of one layer: its output at all steps, and its final states."""
+        if self.checkpoint_every is not None and self._compiled:
+            return run_in_segments(part.cell, part.hidden_size, x, state, part.tensors, inputs, lengths, backwards,
+                                   part.form, self.checkpoint_every)
+        return run(part.cell, part.hidden_size, x, state, part.tensors, inputs, lengths, backwards, self._compiled,
+                   part.form)
+
+    @property
+    def _compiled(self) -> bool:
+        return self.fused is not False and not self.cell.whole
+
+    def _reading(self, below: Sequence[Any]) -> Any:
+        """What a layer reads, of x and of what all layers below hand on."""
+        return below[-1]
+
+    def _handed_on(self, layer: int, below: Sequence[Any], y: Any) -> Any:
+        """What a layer hands on, of its output."""
+        if self.dropout and layer + 1 < self.num_layers:
+            return dropout(y, self.dropout, self.training, self.stream)
+        return y
 
     # ---- layout -----------------------------------------------------------------------------------------------------
     def _checked(self, x: Any) -> tuple[Any, bool]:
@@ -166,29 +196,75 @@ class Stack(Module):
             return squeeze(y, 1)
         return swapaxes(y, 0, 1) if self.batch_first else y
 
+    def _further(self, inputs: Mapping[str, Any], steps: int, batch: int, batched: bool) -> dict[str, Any]:
+        """The cell's further inputs, (T, B, width) or (B, width), in the layer's dtype."""
+        who, names = type(self).__name__, self.cell.inputs[1:]
+        if inputs.keys() != set(names):
+            raise ValueError(f"{who}: further inputs of the cell are {', '.join(names) or 'none'}, got "
+                             f"{', '.join(inputs) or 'none'}")
+        return {name: self._further_one(who, name, inputs[name], steps, batch, batched) for name in names}
+
+    def _further_one(self, who: str, name: str, value: Any, steps: int, batch: int, batched: bool) -> Any:
+        value, dtype = as_tensor(value), self._first.dtype
+        value = same_dtype(who, name, value, self._first) if value.dtype.kind == "f" else value
+        value = value if value.dtype == dtype else ops.astype(value, dtype)
+        if name in self.cell.whole:
+            return value if batched else expand_dims(value, 0)
+        if not batched:
+            value = expand_dims(value, value.ndim - 1)                  # (T, n) -> (T, 1, n), (n,) -> (1, n)
+        elif self.batch_first and value.ndim == 3:
+            value = swapaxes(value, 0, 1)
+        width = self.cell.sizes(self.input_size, self._hidden_sizes[0]).widths[name]
+        if value.shape not in ((steps, batch, width), (batch, width)):
+            raise ValueError(f"{who}: {name} must have one row a step, (T, B, width) = {(steps, batch, width)}, or one "
+                             f"a sequence, {(batch, width)}, got {value.shape}")
+        return value
+
+    # ---- states -----------------------------------------------------------------------------------------------------
+    @property
+    def _even(self) -> bool:
+        """Are all layers of one size? Then their states stand in one array."""
+        return len(set(self._widths)) == 1
+
     def _unpacked(self, state: Any, batch: int, batched: bool) -> list[tuple[Any, ...]]:
         """For each layer and direction its states, (B, width) each."""
-        who, names, parameter = type(self).__name__, self.cell.states, self._first
         if state is None:
-            return [tuple(constant(np.zeros((batch, width), parameter.dtype)) for width in widths)
+            return [tuple(constant(np.zeros((batch, width), self._first.dtype)) for width in widths)
                     for widths in self._widths for _ in range(self._directions)]
-        parts = (state,) if len(names) == 1 else state
+        if self._even:
+            return self._rows(state, self.num_layers, 0, batch, batched)
+        if not isinstance(state, (list, tuple)) or len(state) != self.num_layers:
+            raise TypeError(f"{type(self).__name__}: state must be a list of tuples, one for each of "
+                            f"{self.num_layers} layers, for their sizes differ")
+        return [row for k, one in enumerate(state) for row in self._rows(one, 1, k, batch, batched)]
+
+    def _rows(self, state: Any, layers: int, first: int, batch: int, batched: bool) -> list[tuple[Any, ...]]:
+        """The states of some layers of one size."""
+        who, names, parameter = type(self).__name__, self.cell.states, self._first
+        parts = (state,) if self._bare_state else state
         if not isinstance(parts, (tuple, list)) or len(parts) != len(names):
-            raise TypeError(f"{who}: state must be a tuple ({', '.join(names)}), got {type(state).__name__}")
-        count, rows = self.num_layers * self._directions, []
-        for name, part, width in zip(names, parts, self._widths[0]):
+            raise TypeError(f"{who}: state must be a tuple ({', '.join(names)}{',' * (len(names) == 1)}), got "
+                            f"{type(state).__name__}" + f" of {len(state)}" * isinstance(state, (tuple, list)))
+        count, columns = layers * self._directions, []
+        for name, part, width in zip(names, parts, self._widths[first]):
             part = same_dtype(who, f"state {name}", as_tensor(part), parameter)
             expected = (count, batch, width) if batched else (count, width)
             if part.shape != expected:
                 meaning = "(num_layers * directions, " + ("B, " if batched else "") + "width)"
                 raise ValueError(f"{who}: state {name} must have shape {expected}, {meaning}, got {part.shape}")
             part = part if batched else expand_dims(part, 1)
-            rows.append([squeeze(part, 0)] if count == 1 else unstack(part))
-        return list(zip(*rows))
+            columns.append([squeeze(part, 0)] if count == 1 else unstack(part))
+        return list(zip(*columns))
 
     def _packed(self, after: list[tuple[Any, ...]], batched: bool) -> Any:
         """The final states in the layout of the state argument."""
+        if self._even:
+            return self._joined(after, batched)
+        ways = self._directions
+        return [self._joined(after[k:k + ways], batched) for k in range(0, len(after), ways)]
+
+    def _joined(self, after: list[tuple[Any, ...]], batched: bool) -> Any:
         parts = tuple(expand_dims(column[0], 0) if len(column) == 1 else stack(column) for column in zip(*after))
         if not batched:
             parts = tuple(squeeze(part, 1) for part in parts)
-        return parts if len(parts) > 1 else parts[0]
+        return parts[0] if self._bare_state else parts
