@@ -238,6 +238,17 @@ def test_generated_module(monkeypatch, tmp_path):
         jit.folder.cache_clear()
 
 
+def test_damaged_object_file_is_replaced(package, tmp_path):
+    """The linker of LLVM would end the process on one."""
+    (_, good), _ = run(package, tmp_path / "c")
+    path, = (tmp_path / "c").rglob("*.o")
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:-1], whole[:40], b"nonsense" * 20):
+        path.write_bytes(damaged)
+        assert run(package, tmp_path / "c")[0][1].split("]")[:2] == good.split("]")[:2]
+        assert path.read_bytes() == whole
+
+
 def test_unfinished_object_file_is_never_seen(tmp_path):
     """Writers replace a file as a whole."""
     path = tmp_path / "folder" / "file"

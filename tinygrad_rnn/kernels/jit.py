@@ -14,6 +14,7 @@ Three ways from a Python function to machine code, each compiled at the first lo
 One compiled form a dtype: layout, broadcasting and whether an array may be written to are settled before, in Python.
 Whatever is in the folder was made from exactly these sources, by these versions, for this CPU: their hash is its name.
 """
+import atexit
 import functools
 import hashlib
 import importlib.util
@@ -57,7 +58,7 @@ def key() -> str:
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    versions = (numba.__version__, llvmlite.__version__, np.__version__, sys.version, platform.platform())
+    versions = (numba.__version__, llvmlite.__version__, np.__version__, sys.version, platform.system(), platform.machine())
     digest.update(repr((versions, llvm.target(), llvm.vector_bytes())).encode())
     return digest.hexdigest()[:32]
 
@@ -97,13 +98,17 @@ def folder() -> Path:
             return path
     except OSError as error:
         path = Path(tempfile.mkdtemp(prefix="tinygrad_rnn-"))  # made with mode 700
-        import atexit
-
-        atexit.register(shutil.rmtree, path, ignore_errors=True)
+        atexit.register(_remove, path, os.getpid())
         warnings.warn(f"tinygrad_rnn: cannot keep compiled kernels in {root}: {error}. This process compiles its own; "
                       "set TINYGRAD_RNN_CACHE_DIR to a folder that is yours alone (mode 700)", RuntimeWarning,
                       stacklevel=2)
         return path
+
+
+def _remove(path: Path, owner: int) -> None:
+    """Remove a temporary folder, unless this is a fork of the process that made it."""
+    if os.getpid() == owner:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -112,6 +117,15 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     temporary.write_bytes(content)
     os.replace(temporary, path)
+
+
+def _read_checked(path: Path) -> bytes | None:
+    """What follows its own hash in a file; None where that is missing or damaged, as by a power cut."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    return content[32:] if hashlib.sha256(content[32:]).digest() == content[:32] else None
 
 
 def generated(name: str, text: str) -> ModuleType:
@@ -261,11 +275,10 @@ def native(function: Function, name: str | None = None, dtypes: str = "fd") -> C
         symbol = f"tinygrad_rnn.{full}.{dtype.name}"
         path = folder() / "native" / f"{symbol}.o"
         with _compiling():
-            try:
-                code = path.read_bytes()
-            except OSError:
+            code = _read_checked(path)
+            if code is None:
                 code = llvm.compile_object(function, dtype, symbol)
-                write_atomically(path, code)
+                write_atomically(path, hashlib.sha256(code).digest() + code)
             return llvm.load_object(code, symbol)
 
     return _documented(Compiled(full, build, dtypes), function)
