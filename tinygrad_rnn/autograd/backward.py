@@ -17,6 +17,7 @@ import numpy as np
 from .anomaly import check_gradient
 from .mode import MODE, enable_grad, no_grad
 from .node import Node, Parts
+from .ops.reductions import sum as total
 from .primitive import Primitive, Rule, as_array
 from .record import parts
 from .tensor import Tensor, constant, on_graph
@@ -234,7 +235,6 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 
     g (array or Tensor of any shape that `shape` broadcasts to) -> the same of `shape`.  ValueError where it does not.
     """
-    from .ops.reductions import sum as total
     extra = len(g.shape) - len(shape)
     if extra < 0 or any(n != m != 1 for n, m in zip(g.shape[extra:], shape)):
         raise ValueError(f"backward: a rule gave a gradient of shape {g.shape} for an argument of shape {shape}")

@@ -21,12 +21,17 @@ from ..primitive import Domain, as_array, floating, primitive, reals
 INTEGERS = Domain(-4, 4, dtype="int64")
 BOOLS = Domain(0, 1, dtype="bool")
 WHOLE = tuple(range(-3, 4))
+NUMBERS = (float, int, bool)
 
 
 def paired(a: Any, b: Any) -> tuple[Any, Any]:
     """Two operands as NumPy shall promote them: arrays of one kind, or an array and a Python number of its kind."""
-    if type(a) is np.ndarray and type(b) is np.ndarray and a.dtype == b.dtype:
-        return a, b
+    if type(a) is np.ndarray:       # the common cases first
+        if type(b) is np.ndarray:
+            if a.dtype == b.dtype:
+                return a, b
+        elif type(b) in NUMBERS and a.dtype.kind == "f":
+            return a, b
     a, b = _strong(a), _strong(b)
     if type(a) is not np.ndarray and type(b) is not np.ndarray:
         a = as_array(a)
@@ -35,7 +40,7 @@ def paired(a: Any, b: Any) -> tuple[Any, Any]:
 
 def _strong(a: Any) -> Any:
     """A Python number as it is, anything else as an array."""
-    return a if type(a) in (bool, int, float) else as_array(a)
+    return a if type(a) in NUMBERS else as_array(a)
 
 
 def _beside(a: Any, other: Any) -> Any:

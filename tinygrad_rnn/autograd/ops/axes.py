@@ -10,6 +10,9 @@ import numpy as np
 from .shapes import broadcast_to, reshape
 
 
+SMALL = 4096    # elements: up to here writing them is quicker than making a view
+
+
 def normalised(axis: Any, ndim: int, who: str) -> tuple[int, ...]:
     """An axis argument as sorted non-negative ints: None means all, an int one, a sequence several.
 
@@ -28,9 +31,8 @@ def reduced(axis: Any, ndim: int, who: str) -> int | tuple[int, ...] | None:
     """The same in the form that reductions' kernels are quickest with: None for all, one int, or several."""
     if axis is None:
         return None
-    if isinstance(axis, (tuple, list)):
-        return normalised(axis, ndim, who)
-    return one_axis(axis, ndim, who)
+    axes = normalised(axis, ndim, who)
+    return axes[0] if len(axes) == 1 else axes
 
 
 def one_axis(axis: Any, ndim: int, who: str) -> int:
@@ -45,15 +47,21 @@ def one_axis(axis: Any, ndim: int, who: str) -> int:
 
 
 def spread(g: Any, like: Any, axis: Any, keepdims: bool) -> Any:
-    """Put a reduction's gradient back over the axes that it reduced; on arrays a view, nothing is copied."""
-    if not keepdims:
+    """Put a reduction's gradient back over the axes that it reduced; large arrays as a view, nothing is copied."""
+    if not keepdims and axis is not None:
         axes = normalised(axis, like.ndim, "spread")
         g = reshape(g, tuple(1 if k in axes else n for k, n in enumerate(like.shape)))
+    if isinstance(g, (np.ndarray, np.generic)) and math.prod(like.shape) < SMALL:
+        result = np.empty(like.shape, g.dtype)
+        result[...] = g
+        return result
     return broadcast_to(g, like.shape)
 
 
 def count(shape: tuple[int, ...], axis: Any) -> int:
     """How many elements each result of a reduction sums up."""
+    if axis is None:
+        return math.prod(shape)
     return math.prod(shape[a] for a in normalised(axis, len(shape), "count"))
 
 

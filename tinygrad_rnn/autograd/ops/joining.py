@@ -163,7 +163,8 @@ def _split_pull(g: Any, _y: Any, like: Any, cuts: Sequence[int], needed: Any, ax
                   case((4, 2), cuts=(0, 4)), case((3, 4), cuts=(2, 2), axis=-1)])
 def pieces(x: Any, cuts: Sequence[int], axis: int = 0) -> Any:
     """split before each of the cuts, which rise."""
-    return tuple(np.split(x, cuts, axis))
+    stops = (*cuts, x.shape[axis])
+    return tuple(x[along(axis, x.ndim, slice(a, b))] for a, b in zip((0, *cuts), stops))
 
 
 # ---- what they share ------------------------------------------------------------------------------------------------

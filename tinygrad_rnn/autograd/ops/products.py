@@ -58,10 +58,10 @@ def matmul(a: Any, b: Any) -> Any:
     if a.shape[-1] != inner:
         raise ValueError(f"matmul: the last axis of a ({a.shape[-1]}) must equal the {which} axis of b ({inner}); got "
                          f"shapes {a.shape} and {b.shape}")
-    if a.dtype.kind != "f":
-        return np.matmul(a, b)
-    dtype = np.result_type(a, b)
-    return kernels.matmul(a.astype(dtype, copy=False), b.astype(dtype, copy=False))
+    if a.dtype is not b.dtype:
+        dtype = np.result_type(a, b)
+        a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+    return kernels.matmul(a, b) if a.dtype.kind == "f" else np.matmul(a, b)
 
 
 @primitive(rules=[lambda g, _y, _x, weight, _bias=None: matmul(g, weight),
@@ -85,9 +85,9 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
     if bias is None:
         return y
     bias = as_array(bias)
-    if np.broadcast_shapes(y.shape, bias.shape) != y.shape:
+    if bias.shape != weight.shape[:1] and np.broadcast_shapes(y.shape, bias.shape) != y.shape:
         raise ValueError(f"linear: bias must be ({weight.shape[0]},), or broadcast to {y.shape}, got {bias.shape}")
-    return np.add(y, bias, out=y if np.result_type(y, bias) == y.dtype else None)
+    return np.add(y, bias, out=y) if bias.dtype == y.dtype else y + bias
 
 
 def flat_rows(x: Any) -> Any:

@@ -55,7 +55,13 @@ def _logsumexp_rule(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = F
     return spread(g, x, axis, keepdims) * exp(x - spread(y, x, axis, keepdims))
 
 
-@primitive(rules=[_logsumexp_rule], kind="reduction",
+def _logsumexp_backward(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The same on arrays: below the lowest number, only -inf is left."""
+    y = np.maximum(y, np.finfo(x.dtype).min)
+    return kernels.exp(x - spread(y, x, axis, keepdims)) * spread(g, x, axis, keepdims)
+
+
+@primitive(rules=[_logsumexp_rule], fused={0: _logsumexp_backward}, kind="reduction",
            oracle=lambda x, axis=None, keepdims=False: np.log(np.sum(np.exp(x), axis, keepdims=keepdims)),
            domain=[reals()], cases=[case((3, 4)), case((3, 4), axis=0), case(()),
                                     case((2, 3, 4), axis=(0, 2), keepdims=True)])
