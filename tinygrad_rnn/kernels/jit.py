@@ -58,7 +58,8 @@ def key() -> str:
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    versions = (numba.__version__, llvmlite.__version__, np.__version__, sys.version, platform.system(), platform.machine())
+    versions = (numba.__version__, llvmlite.__version__, np.__version__, sys.version, platform.system(),
+                platform.machine())
     digest.update(repr((versions, llvm.target(), llvm.vector_bytes())).encode())
     return digest.hexdigest()[:32]
 
