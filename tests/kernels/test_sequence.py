@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinygrad_rnn.cells.compiled import WITHOUT_JIT
-from tinygrad_rnn.cells.memory import aligned
+from tinygrad_rnn.cells.buffers import aligned
 from tinygrad_rnn.cells.native import machine_code
 from tinygrad_rnn.kernels import llvm, sequence, tiles, units
 

@@ -20,9 +20,10 @@ import numpy as np
 from . import plain
 from .analysis import Analysis
 from .arrangement import Arrangement
+from .buffers import aligned
 from .emit import module_text, run_module
 from .gradients import parameter_gradients
-from .memory import Layout, Memory, aligned
+from .memory import Layout, Memory
 from .planning import planned
 from .schedule import row_column
 from .symbols import topological
@@ -100,7 +101,8 @@ class Compiled:
         return run_module(self.source, self.cell.name, self._engine.calls)
 
     @cached_property
-    def _forward(self) -> Any:
+    def forward_pass(self) -> Any:
+        """The engine's forward pass."""
         units = self.schedule.units
         functions = [self._functions[f"forward_{k}"] for k in range(len(units))]
         return self._engine.Pass(self.layout, self.dtype, units, functions, self.schedule.multiplies, False)
@@ -145,17 +147,17 @@ class Compiled:
         arrays["y"] = np.empty((steps, batch, self.sizes.widths[cell.output]), self.dtype)
         for name, value in {cell.inputs[0]: x, **(inputs or {})}.items():
             arrays[f"input {name}"] = _contiguous_rows(arrangement.arranged(value).astype(self.dtype, copy=False))
-        self._fill_vectors(arrays, parameters)
+        self.fill_vectors(arrays, parameters)
         for s, value in zip(cell.carried, state):
             column = layout.record[row_column(s.row)]
             record[layout.lag - s.lag, :, column:column + self.sizes.widths[s.row]] = arrangement.arranged(value)
         if steps and batch:
-            self._forward.run(memory, arrangement, parameters)
-        y = arrangement.restored(arrays.pop("y"))
+            self.forward_pass.run(memory, arrangement, parameters)
+        y = arrangement.restored(memory.forget("y"))
         tape = Tape(memory, arrangement, parameters)
         return y, tuple(self._final(tape, s.row, s.lag) for s in cell.carried), tape
 
-    def _fill_vectors(self, arrays: dict[str, np.ndarray], parameters: Arrays) -> None:
+    def fill_vectors(self, arrays: dict[str, np.ndarray], parameters: Arrays) -> None:
         """Learned vectors and constants, where the units read them."""
         at = self.layout.vectors
         arrays["vectors"] = vectors = aligned((self.layout.vectors_size,), self.dtype, zero=True)
@@ -192,7 +194,7 @@ class Compiled:
         if memory.steps and memory.batch:
             self._backward(wanted).run(memory, arrangement, tape.parameters)
         d_inputs = {n: arrangement.restored(arrays[f"d_input {n}"][..., :arrays[f"input {n}"].shape[-1]])
-                    for n in cell.inputs if n in wanted and self.schedule.reaches(n)}
+                    for n in cell.inputs if n in wanted & self.schedule.reached}
         d_state = {(s.row, s.lag): self._initial(memory, arrangement, s.row, s.lag) for s in cell.carried}
         return Gradients(d_inputs, d_state, parameter_gradients(self.schedule, memory, self._learned, parameters))
 
@@ -200,9 +202,8 @@ class Compiled:
         """The memory of a backward pass, with the gradients that come from outside."""
         cell, layout, arrangement = self.cell, self.layout, tape.arrangement
         steps, batch, ragged = arrangement.steps, arrangement.batch, arrangement.ragged is not None
-        memory = Memory(layout, steps, batch, self.dtype)
+        memory = tape.memory.following()
         arrays = memory.arrays
-        arrays.update(tape.memory.arrays)
         if d_y is None:
             arrays["y"] = np.zeros((steps, batch, self.sizes.widths[cell.output]), self.dtype)
         else:

@@ -53,7 +53,7 @@ def _matrices(memory: Memory, m: Multiply) -> dict[str, np.ndarray]:
     adjoint = arrays["adjoint"]
     if timed:
         d = _flat(adjoint)[:, first:first + padded * len(m.slots)]
-        source = _flat(arrays[name][index:index + steps, :, column:column + m.depth])
+        source = _flat(arrays[name])[index * batch:(index + steps) * batch, column:column + m.depth]
     else:       # the same source at every step: the gradients are summed first
         d = _column_sums(adjoint.reshape(steps, -1)).reshape(batch, -1)[:, first:first + padded * len(m.slots)]
         source = arrays[name][:, :m.depth]
@@ -63,10 +63,7 @@ def _matrices(memory: Memory, m: Multiply) -> dict[str, np.ndarray]:
 
 def _flat(x: np.ndarray) -> np.ndarray:
     """(T, B, n) as (T B, n), without copying where steps follow on each other."""
-    steps, batch, n = x.shape
-    if x.strides[0] != batch * x.strides[1]:
-        return x.reshape(steps * batch, n)
-    return np.lib.stride_tricks.as_strided(x, (steps * batch, n), x.strides[1:])
+    return x.reshape(-1, x.shape[-1])
 
 
 def _column_sums(x: np.ndarray) -> np.ndarray:

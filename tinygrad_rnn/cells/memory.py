@@ -11,15 +11,12 @@ sets. Between forward and backward only the record is kept: for an LSTM 7 number
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from .schedule import Place, Schedule, row_column, slot_column
-
-LINE = 64       # bytes of the cache
 
 
 class Layout:
@@ -54,16 +51,6 @@ class Layout:
         return found, at + self.lanes
 
 
-def aligned(shape: Iterable[int], dtype: Any, zero: bool = False) -> np.ndarray:
-    """An array that begins at a cache line, with a line to spare behind it."""
-    shape = tuple(shape)
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    raw = (np.zeros if zero else np.empty)(size + 3 * LINE, np.uint8)
-    start = -raw.ctypes.data % LINE
-    array: np.ndarray = raw[start:start + size].view(dtype).reshape(shape)
-    return array
-
-
 class Memory:
     """The arrays of one run, by name.
 
@@ -73,6 +60,27 @@ class Memory:
     def __init__(self, layout: Layout, steps: int, batch: int, dtype: Any) -> None:
         self.layout, self.steps, self.batch, self.dtype = layout, steps, batch, np.dtype(dtype)
         self.arrays: dict[str, np.ndarray] = {}
+        self._addresses: dict[str, tuple[np.ndarray, int]] = {}
+
+    def following(self) -> Memory:
+        """The same arrays, for more to be added: the memory of a backward pass."""
+        memory = Memory(self.layout, self.steps, self.batch, self.dtype)
+        memory.arrays.update(self.arrays)
+        memory._addresses.update(self._addresses)
+        return memory
+
+    def address(self, name: str) -> int:
+        """Where an array begins; remembered, since asking takes as long as a small step."""
+        array = self.arrays[name]
+        known = self._addresses.get(name)
+        if known is None or known[0] is not array:
+            known = self._addresses[name] = array, array.ctypes.data
+        return known[1]
+
+    def forget(self, name: str) -> np.ndarray:
+        """Take an array out."""
+        self._addresses.pop(name, None)
+        return self.arrays.pop(name)
 
     def find(self, place: Place) -> tuple[str, bool, int, int]:
         """(array, has it a time axis?, its index there at step 0, first column) of a place."""

@@ -15,7 +15,8 @@ import numpy as np
 
 from ..kernels import get_num_threads, llvm, sequence, threads, tiles, units
 from .arrangement import Arrangement
-from .memory import Layout, Memory, aligned
+from .buffers import aligned
+from .memory import Layout, Memory
 from .schedule import OUTSIDE, Multiply, Place, Unit, slot_column
 from .table import WORD, Table
 
@@ -77,23 +78,38 @@ class Pass:
         self.constants = {"zeros": np.zeros(layout.widest, self.dtype),
                           "widths": np.array([u.width for u in units_] or [0], self.dtype)}
         self._programs: dict[Any, Program] = {}
+        self._outer: list[str] = []         # arrays whose strides are not ours to choose
 
     def run(self, memory: Memory, arrangement: Arrangement, parameters: Mapping[str, np.ndarray]) -> None:
         """All steps, on all threads."""
-        arrays = {**memory.arrays, **self.constants}
+        self.bound(memory, arrangement, parameters)()
+
+    def bound(self, memory: Memory, arrangement: Arrangement,
+              parameters: Mapping[str, np.ndarray]) -> Callable[[], None]:
+        """What runs all steps, any number of times, in this memory and with the parameters as they are now."""
+        arrays = memory.arrays
+        arrays.update(self.constants)
         arrays["panels"] = aligned((self._panels[1] // self.size + 16,), self.dtype)
         for m in self.multiplies:
-            arrays.update((f"parameter {n}", np.ascontiguousarray(parameters[n])) for n in m.parameters)
-        self._pack(arrays)
+            for name in m.parameters:
+                arrays[f"parameter {name}"] = np.ascontiguousarray(parameters[name])
+        self._pack(memory)
         program = self._program(memory)
+        table, base = program.table.filled(memory.address)
         bounds = arrangement.bounds(get_num_threads())
         parts = len(bounds) - 1
-        table = program.table.filled(arrays)
-        base = table.ctypes.data
-        sequence.run[WORD](threads.pool_address() if parts > 1 else 0, parts, self.size, memory.steps, memory.batch,
-                           int(self.backward), bounds.ctypes.data, arrangement.active.ctypes.data,
-                           base + program.stages, program.n_stages, base + program.inside, base + program.outside,
-                           program.n_outside, int(program.flat and arrangement.ragged is None))
+        call = sequence.run[WORD]
+        arguments = (threads.pool_address() if parts > 1 else 0, parts, self.size, memory.steps, memory.batch,
+                     int(self.backward), bounds.ctypes.data, arrangement.active.ctypes.data, base + program.stages,
+                     program.n_stages, base + program.inside, base + program.outside, program.n_outside,
+                     int(program.flat and arrangement.ragged is None))
+        alive = table, bounds, arrangement, dict(arrays)        # what the addresses point to
+        memory.forget("panels")
+
+        def run() -> None:
+            if alive:
+                call(*arguments)
+        return run
 
     # ---- weights ----------------------------------------------------------------------------------------------------
     @cached_property
@@ -120,19 +136,19 @@ class Pass:
                     table.word(len(m.slots) * m.depth * self.vector, k * m.depth)
         return table.finish()
 
-    def _pack(self, arrays: Mapping[str, np.ndarray]) -> None:
+    def _pack(self, memory: Memory) -> None:
         """Copy the weights into the order in which the tiles read them."""
-        table = self._weights.filled(arrays)
-        if len(table):
+        if self.multiplies:
+            table, address = self._weights.filled(memory.address)
             sequence.pack_weights[WORD](tiles.pack_columns[self.dtype], tiles.pack_rows[self.dtype], self.size,
-                                        self.lanes, int(not self.backward), table.ctypes.data,
-                                        table.nbytes // sequence.WEIGHTS)
+                                        self.lanes, int(not self.backward), address, table.nbytes // sequence.WEIGHTS)
 
     # ---- the table --------------------------------------------------------------------------------------------------
     def _program(self, memory: Memory) -> Program:
         """The table for the shapes and strides of a run."""
-        outer = [(n, a.strides, a.ndim) for n, a in memory.arrays.items() if n.startswith(("input", "d_input", "y"))]
-        key = memory.steps, memory.batch, tuple(outer)
+        if not self._outer:
+            self._outer = [n for n in memory.arrays if n.startswith(("input", "d_input", "y"))]
+        key = memory.steps, memory.batch, tuple([memory.arrays[n].strides for n in self._outer])
         found = self._programs.get(key)
         if found is None:
             if len(self._programs) >= MOST_TABLES:

@@ -50,6 +50,12 @@ class Pass:
                         if unit.stage == stage:
                             self._unit(memory, unit, function, step, rows)
 
+    def bound(self, memory: Memory, arrangement: Arrangement,
+              parameters: Mapping[str, np.ndarray]) -> Callable[[], None]:
+        """What runs all steps, any number of times, in this memory and with the parameters as they are now."""
+        weights = {name: np.array(value) for name, value in parameters.items()}
+        return lambda: self.run(memory, arrangement, weights)
+
     @staticmethod
     def _multiply(memory: Memory, m: Multiply, weights: Mapping[str, np.ndarray], step: int, rows: int) -> None:
         source = memory.rows(m.source, step, m.depth, rows)

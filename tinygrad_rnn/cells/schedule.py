@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from .symbols import Symbol
 
@@ -117,11 +118,12 @@ class Schedule:
         """Units of a product."""
         return self.record[slot_column(slot)]
 
-    def reaches(self, name: str) -> bool:
-        """Does a gradient reach this input?"""
+    @cached_property
+    def reached(self) -> frozenset[str]:
+        """The inputs that a gradient reaches."""
         places = [m.source for m in self.backward_multiplies]
         places += [place for unit in self.backward_units for _, place in unit.writes]
-        return Place("d_input", name) in places
+        return frozenset(place.name for place in places if place.group == "d_input")
 
 
 def slot_column(slot: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import numpy as np
 
@@ -36,9 +36,10 @@ class Table:
         self._which = np.array([self._names.index(name) for _, name in self._addresses], np.intp)
         return self
 
-    def filled(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The integers, with the addresses of these arrays."""
+    def filled(self, address: Callable[[str], int]) -> tuple[np.ndarray, int]:
+        """The integers, with the addresses of what these names stand for; and where they stand themselves."""
         table = self._template.copy()
-        found = np.array([(table if n == "table" else arrays[n]).ctypes.data for n in self._names], WORD)
+        own = table.ctypes.data
+        found = np.array([own if name == "table" else address(name) for name in self._names], WORD)
         table[self._where] += found[self._which]
-        return table
+        return table, own

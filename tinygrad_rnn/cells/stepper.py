@@ -1,0 +1,78 @@
+"""A compiled cell one step at a time, for inference: the weights are packed once, and all memory is made beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..autograd import no_grad
+from .arrangement import Arrangement
+from .buffers import aligned
+from .compiled import Compiled
+from .memory import Memory
+from .schedule import row_column
+
+if TYPE_CHECKING:
+    from .cell import Cell
+
+
+class CompiledStepper:
+    """Steps of a compiled cell.  Changes of the parameters after its making do not show.
+
+    Parameters
+    ----------
+    plan : Compiled
+    parameters : arrays by name
+    batch : int
+    """
+
+    def __init__(self, plan: Compiled, parameters: Mapping[str, np.ndarray], batch: int) -> None:
+        cell, layout, widths = plan.cell, plan.layout, plan.sizes.widths
+        memory = Memory(layout, 1, batch, plan.dtype)
+        arrays = memory.arrays
+        # Step -1 and what lies before it, then the one step that is run.
+        self._record = arrays["record"] = aligned((1 + layout.lag, batch, layout.record_size), plan.dtype, zero=True)
+        self._y = arrays["y"] = np.zeros((1, batch, widths[cell.output]), plan.dtype)
+        self._inputs = {name: np.zeros((1, batch, widths[name]), plan.dtype) for name in cell.inputs}
+        arrays.update({f"input {name}": value for name, value in self._inputs.items()})
+        plan.fill_vectors(arrays, parameters)
+        self._x = self._inputs[cell.inputs[0]][0]
+        self._states = [self._record[layout.lag - s.lag, :, column:column + widths[s.row]] for s in cell.carried
+                        for column in (layout.record[row_column(s.row)],)]
+        self._run = plan.prepared(memory, Arrangement(1, batch), parameters)
+
+    def __call__(self, x: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """One step: (B, D) -> the output (B, width), which the next step overwrites."""
+        self._x[:] = x
+        for name, value in inputs.items():
+            self._inputs[name][0] = value
+        self._run()
+        self._record[:-1] = self._record[1:]
+        return self._y[0]
+
+    @property
+    def state(self) -> tuple[np.ndarray, ...]:
+        """After the last step, in the order of cell.carried, (B, width) each."""
+        return tuple(value.copy() for value in self._states)
+
+    @state.setter
+    def state(self, values: Sequence[np.ndarray]) -> None:
+        for own, value in zip(self._states, values):
+            own[:] = value
+
+
+class ReadableStepper:
+    """The same by `Cell.step`, for cells that are not compiled."""
+
+    def __init__(self, cell: Cell, parameters: Mapping[str, np.ndarray]) -> None:
+        self._cell, self._parameters = cell, parameters
+        self.state: tuple[np.ndarray, ...] = ()
+
+    def __call__(self, x: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """One step: (B, D) -> the output (B, width)."""
+        with no_grad():
+            new = self._cell.step(self._parameters, x, self.state, **inputs)
+        self.state = tuple(np.asarray(value) for value in new)
+        return self.state[0]
