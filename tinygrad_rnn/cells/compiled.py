@@ -10,7 +10,7 @@ Arrays in, arrays out; the differentiable operation around it is `cells/sequence
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -107,6 +107,11 @@ class Compiled:
         functions = [self._functions[f"forward_{k}"] for k in range(len(units))]
         return self._engine.Pass(self.layout, self.dtype, units, functions, self.schedule.multiplies, False)
 
+    def prepared(self, memory: Memory, arrangement: Arrangement, parameters: Arrays) -> Callable[[], None]:
+        """The forward pass with its weights packed, to be run in the same memory any number of times."""
+        run: Callable[[], None] = self.forward_pass.bound(memory, arrangement, parameters)
+        return run
+
     def _backward(self, wanted: frozenset[str]) -> Any:
         """The backward pass that computes the gradients of some inputs."""
         if wanted not in self._passes:
@@ -189,7 +194,7 @@ class Compiled:
         """
         cell, arrangement = self.cell, tape.arrangement
         wanted = frozenset(cell.inputs if inputs is None else inputs)
-        memory = self._prepared(tape, d_y, d_last)
+        memory = self._prepared_backward(tape, d_y, d_last)
         arrays = memory.arrays
         if memory.steps and memory.batch:
             self._backward(wanted).run(memory, arrangement, tape.parameters)
@@ -198,7 +203,7 @@ class Compiled:
         d_state = {(s.row, s.lag): self._initial(memory, arrangement, s.row, s.lag) for s in cell.carried}
         return Gradients(d_inputs, d_state, parameter_gradients(self.schedule, memory, self._learned, parameters))
 
-    def _prepared(self, tape: Tape, d_y: np.ndarray | None, d_last: Sequence[np.ndarray | None]) -> Memory:
+    def _prepared_backward(self, tape: Tape, d_y: np.ndarray | None, d_last: Sequence[np.ndarray | None]) -> Memory:
         """The memory of a backward pass, with the gradients that come from outside."""
         cell, layout, arrangement = self.cell, self.layout, tape.arrangement
         steps, batch, ragged = arrangement.steps, arrangement.batch, arrangement.ragged is not None

@@ -10,6 +10,8 @@ from .. import kernels
 from .memory import Memory
 from .schedule import Multiply, Schedule, slot_column
 
+MANY = 1024         # rows and steps: from so many on, copying a result costs little beside computing it
+
 
 def parameter_gradients(schedule: Schedule, memory: Memory, vectors: Mapping[str, int],
                         wanted: Collection[str] | None = None) -> dict[str, np.ndarray]:
@@ -57,7 +59,9 @@ def _matrices(memory: Memory, m: Multiply) -> dict[str, np.ndarray]:
     else:       # the same source at every step: the gradients are summed first
         d = _column_sums(adjoint.reshape(steps, -1)).reshape(batch, -1)[:, first:first + padded * len(m.slots)]
         source = arrays[name][:, :m.depth]
-    product = kernels.matmul(d.T, source)
+    # The same bits either way; the narrower factor as the first is faster, but its result has to be turned.
+    turned = len(source) >= MANY
+    product = kernels.matmul(source.T, d).T if turned else kernels.matmul(d.T, source)
     return {parameter: product[k * padded:k * padded + m.width] for k, parameter in enumerate(m.parameters)}
 
 
