@@ -428,6 +428,14 @@ def test_a_pull_that_is_not_needed_is_told() -> None:
     assert a.grad.tolist() == [1, 1]
 
 
+def test_a_pull_may_give_one_array_twice() -> None:
+    total = primitive(pull=lambda g, y, a, b, needed: [d := g * 2, d], oracle=None, register=False)(lambda a, b: a + b)
+    a, b = leaf(2), leaf(2, seed=1)
+    total(a, b).sum().backward()
+    a.grad.data[:] = 9
+    assert b.grad.tolist() == [2, 2]
+
+
 # ---- hooks --------------------------------------------------------------------------------------------------------
 def test_hooks_see_and_replace() -> None:
     x = leaf(2)

@@ -233,8 +233,23 @@ def test_arguments_by_name() -> None:
     y = tg.maximum(np.array([1.5, 1.5], np.float32), b=t)
     y.sum().backward()
     assert t.grad.tolist() == [0, 1]
+    u = tensor([1.0, 5.0], requires_grad=True)
+    t.grad = None
+    tg.maximum(t, b=u).sum().backward()
+    assert (t.grad.tolist(), u.grad.tolist()) == ([0.5, 0], [0.5, 1])
     assert tg.where(condition=[True, False], x=t, y=0.0).tolist() == [1, 0]
+    assert tg.sum(t, axis=tensor(0)).item() == 3
+    with pytest.raises(TypeError, match="concat: axis cannot be a Tensor"):
+        tg.concat([t, t], axis=tensor(0))
     assert tg.sum(x=t).item() == 3
+
+
+def test_a_parameter_that_has_no_derivative() -> None:
+    x, slope = tensor([-1.0, 2.0], requires_grad=True), tensor(0.5, requires_grad=True)
+    for call in (lambda: tg.leaky_relu(x, slope), lambda: tg.leaky_relu(tensor([1.0]), negative_slope=slope)):
+        with pytest.raises(TypeError, match=r"leaky_relu: argument negative_slope has no derivative: detach\(\) it"):
+            call()
+    assert tg.leaky_relu(x, slope.detach()).tolist() == [-0.5, 2]
 
 
 def test_no_such_method() -> None:

@@ -129,7 +129,7 @@ def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: set[Node] | No
     arrived: list[Arrival] = []
     g = saved = None
 
-    def send(edge: Any, d: Any) -> None:
+    def send(edge: Any, d: Any, alone: bool = True) -> None:
         if d.shape != edge.shape:
             d = unbroadcast(d, edge.shape)
         if d.dtype is not edge.dtype and d.dtype != edge.dtype:
@@ -137,7 +137,7 @@ def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: set[Node] | No
         if edge not in pending:
             pending[edge] = d
             heappush(heap, (edge.order, edge))
-            if edge.plan is None and _is_fresh(d, g, saved):
+            if alone and edge.plan is None and _is_fresh(d, g, saved):
                 owned.add(edge)
         elif edge in owned:
             pending[edge] += d
@@ -179,7 +179,7 @@ def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: set[Node] | No
                     if anomaly:
                         check_gradient(node, position, g, saved, d)
                     if d is not None:
-                        send(edges[position], d)
+                        send(edges[position], d, False)      # it may have been given for two arguments
             if not retain:
                 node.free()
     return arrived

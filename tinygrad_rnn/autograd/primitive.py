@@ -122,7 +122,7 @@ class Primitive:
             if interpreter is not None:
                 return interpreter(self, args, kwargs)
         if kwargs and not INTERPRETERS.keys().isdisjoint(map(type, kwargs.values())):
-            return self(*self.positional(args, kwargs))
+            return self(*self.positional(args, kwargs))     # finds its interpreter there
         try:
             if self._one_array and args and type(args[0]) is not np.ndarray:
                 args = (as_array(args[0]), *args[1:])
@@ -143,6 +143,10 @@ class Primitive:
     def plan(self, wanted: int) -> Plan:
         """The plan for a call, as bits: bit k is set where argument k wants a gradient, and the bit after the last."""
         count = wanted.bit_length() - 1
+        for k in range(len(self.rules), count):
+            if self.rules and wanted >> k & 1:
+                raise TypeError(f"{self.name}: argument {list(inspect.signature(self.forward).parameters)[k]} has no "
+                                "derivative: detach() it, or pass a number")
         taped = tuple((k, rule) for k, rule in enumerate(self.rules[:count]) if rule is not None and wanted >> k & 1)
         steps = tuple((k, self.fused.get(k, rule)) for k, rule in taped)
         readers = {rule for _, rule in (*taped, *steps)} if self.pull is None else {self.pull}
@@ -157,6 +161,8 @@ class Primitive:
         """All arguments by position, for calls that name a Tensor: maximum(a, b=t)."""
         bound = inspect.signature(self.forward).bind(*args, **kwargs)
         bound.apply_defaults()
+        if bound.kwargs:
+            raise TypeError(f"{self.name}: {', '.join(bound.kwargs)} cannot be a Tensor")
         return bound.args
 
 

@@ -22,12 +22,14 @@ def record(primitive: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     ----------
     primitive : Primitive
     args : Tensors, arrays, numbers
-    kwargs : parameters that are no Tensors
+    kwargs : parameters, or arguments that were named
 
     Returns
     -------
     Tensor, or a tuple of Tensors for an operation with several results.
     """
+    if kwargs and any(isinstance(v, Tensor) for v in kwargs.values()):
+        args, kwargs = primitive.positional(args, kwargs), {}
     values: list[Any] = []
     edges: list[Node | None] = []
     wanted, bit = 0, 1
