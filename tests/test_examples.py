@@ -66,4 +66,6 @@ def test_wrong_answers_are_refused(chapter: tuple) -> None:
 
 def spoiled(answer: Any) -> Any:
     """Almost the same."""
+    if isinstance(answer, str):             # the text of a cell
+        return answer.replace(" = ", " = 1.01*", 1)
     return [spoiled(part) for part in answer] if isinstance(answer, list) else answer * 1.01
