@@ -13,7 +13,8 @@ from tinygrad_rnn.autograd import ops, tensor
 from tinygrad_rnn.autograd.primitive import INTERPRETERS, REGISTRY, Domain, Primitive, case, primitive, reals
 from tinygrad_rnn.autograd.tensor import constant
 from tinygrad_rnn.testing import adjointcheck, check, strategies
-from tinygrad_rnn.testing.laws import LAWS, Symbol, calls, draw, symbols
+from tinygrad_rnn.testing.calls import calls, draw
+from tinygrad_rnn.testing.laws import LAWS, Symbol, symbols
 
 KINDS = ("elementwise", "reduction", "pairing", "structural")
 ELEMENTWISE = sorted(name for name, p in REGISTRY.items() if p.kind == "elementwise")

@@ -9,7 +9,9 @@ import inspect
 from collections.abc import Callable
 from contextlib import ContextDecorator
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Mode:
@@ -43,7 +45,7 @@ class _Setting(ContextDecorator):
         """The mode inside the block."""
         raise NotImplementedError
 
-    def __call__(self, func: Callable[..., Any]) -> Any:
+    def __call__(self, func: F) -> F:
         if inspect.isgeneratorfunction(func) or inspect.iscoroutinefunction(func) or inspect.isasyncgenfunction(func):
             raise TypeError(f"{type(self).__name__}: cannot decorate {func.__name__}, whose body runs after the call: "
                             f"write `with {type(self).__name__}():` inside it, around what does not yield")

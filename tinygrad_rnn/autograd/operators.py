@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .tensor import Tensor
 
     Binary = Callable[[Any, Any], Tensor]
-    Unary = Callable[[Any], Tensor]
+    Method = Callable[..., Tensor]
 
 
 def _operators(operation: Callable[[Any, Any], Any]) -> tuple[Binary, Binary]:
@@ -47,7 +47,7 @@ def _of_bools(operator: str, operation: Callable[..., Any]) -> Callable[..., Any
     return apply
 
 
-def _method(operation: Callable[..., Any]) -> Callable[..., Any]:
+def _method(operation: Callable[..., Any]) -> Method:
     @functools.wraps(operation)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         return operation(self, *args, **kwargs)
@@ -75,34 +75,47 @@ class Operators:
     __lt__, __le__ = _operator(ops.less), _operator(ops.less_equal)
     __gt__, __ge__ = _operator(ops.greater), _operator(ops.greater_equal)
     __eq__, __ne__ = _operator(ops.equal), _operator(ops.not_equal)     # type: ignore[assignment]
-    __neg__: Unary = _method(ops.negative)
-    __abs__: Unary = _method(ops.abs)
-    __invert__: Unary = _method(_of_bools("~", ops.logical_not))
 
-    def __pos__(self) -> Any:
+    def __neg__(self) -> Tensor:
+        result: Tensor = ops.negative(self)
+        return result
+
+    def __pos__(self) -> Self:
         return self
 
-    def __getitem__(self, index: Any) -> Any:
-        return ops.getitem(self, index)
+    def __abs__(self) -> Tensor:
+        result: Tensor = ops.abs(self)
+        return result
+
+    def __invert__(self) -> Tensor:
+        result: Tensor = _of_bools("~", ops.logical_not)(self)
+        return result
+
+    def __getitem__(self, index: Any) -> Tensor:
+        result: Tensor = ops.getitem(self, index)
+        return result
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError("a Tensor cannot be written to: where(), masked_fill() and index_add() give a changed copy; "
                         "t.data[...] = value writes behind the tape's back")
 
     # ---- methods ----------------------------------------------------------------------------------------------------
-    def reshape(self, *shape: Any) -> Any:
+    def reshape(self, *shape: Any) -> Tensor:
         """The same elements under another shape, `t.reshape(2, -1)` or `t.reshape((2, -1))`."""
-        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
+        result: Tensor = ops.reshape(self, shape[0] if len(shape) == 1 else shape)
+        return result
 
     @property
-    def T(self) -> Any:
+    def T(self) -> Tensor:
         """All axes in reverse order."""
-        return ops.permute_dims(self, tuple(range(self.ndim))[::-1])    # type: ignore[attr-defined]
+        result: Tensor = ops.permute_dims(self, tuple(range(self.ndim))[::-1])      # type: ignore[attr-defined]
+        return result
 
     @property
-    def mT(self) -> Any:
+    def mT(self) -> Tensor:
         """The last two axes exchanged."""
-        return ops.matrix_transpose(self)
+        result: Tensor = ops.matrix_transpose(self)
+        return result
 
     add, subtract = _method(ops.add), _method(ops.subtract)
     multiply, divide = _method(ops.multiply), _method(ops.divide)
@@ -139,7 +152,8 @@ class Operators:
     matrix_transpose, flip = _method(ops.matrix_transpose), _method(ops.flip)
     squeeze, expand_dims = _method(ops.squeeze), _method(ops.expand_dims)
     broadcast_to, where = _method(ops.broadcast_to), _method(ops.where)
-    split, unstack = _method(ops.split), _method(ops.unstack)
+    split: Callable[..., list[Tensor]] = _method(ops.split)             # type: ignore[assignment]
+    unstack: Callable[..., tuple[Tensor, ...]] = _method(ops.unstack)   # type: ignore[assignment]
     astype, copy = _method(ops.astype), _method(ops.copy)
     take, index_add, masked_fill = _method(ops.take), _method(ops.index_add), _method(ops.masked_fill)
 

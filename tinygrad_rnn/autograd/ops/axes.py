@@ -9,7 +9,6 @@ import numpy as np
 
 from .shapes import broadcast_to, reshape
 
-
 SMALL = 4096    # elements: up to here writing them is quicker than making a view
 
 
