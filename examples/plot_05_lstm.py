@@ -20,12 +20,14 @@ end you train one and watch it remember, add, erase and overwrite.
 #
 # .. math::
 #
+#     \begin{aligned}
 #     i_t &= \sigma(W_{ix} x_t + W_{ih} h_{t-1} + b_i) && \text{input gate: shall something enter?} \\
 #     f_t &= \sigma(W_{fx} x_t + W_{fh} h_{t-1} + b_f) && \text{forget gate: shall the old stay?} \\
 #     g_t &= \tanh(W_{gx} x_t + W_{gh} h_{t-1} + b_g)  && \text{candidate: what would enter} \\
 #     o_t &= \sigma(W_{ox} x_t + W_{oh} h_{t-1} + b_o) && \text{output gate: shall it be seen?} \\
 #     c_t &= f_t \odot c_{t-1} + i_t \odot g_t         && \text{the memory} \\
 #     h_t &= o_t \odot \tanh(c_t)                      && \text{the output}
+#     \end{aligned}
 #
 # The input and output gates are of 1997. The forget gate came with Gers 2000, when networks were asked to read streams
 # without end and turned out unable to empty their pockets. In NumPy, line by line:

@@ -16,10 +16,12 @@ whether any of it shows when they are trained side by side. In the end you add o
 #
 # .. math::
 #
+#     \begin{aligned}
 #     r_t &= \sigma(W_{rx} x_t + W_{rh} h_{t-1} + b_r) && \text{reset gate, in some lectures: relevance gate} \\
 #     z_t &= \sigma(W_{zx} x_t + W_{zh} h_{t-1} + b_z) && \text{update gate} \\
 #     n_t &= \tanh(W_{nx} x_t + W_{nh} (r_t \odot h_{t-1}) + b_n) && \text{candidate} \\
 #     h_t &= z_t \odot h_{t-1} + (1 - z_t) \odot n_t
+#     \end{aligned}
 #
 # Now open a second source. It may print :math:`(1 - z_t) \odot h_{t-1} + z_t \odot n_t`, the other way round (Chung
 # 2014, and most lectures). And in the libraries you will find :math:`r_t \odot (W_{nh} h_{t-1} + b)`, the reset *after*
