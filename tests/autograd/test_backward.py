@@ -1,6 +1,7 @@
 """The backward pass: the chain rule, what may be differentiated, what is freed, and every mistake a user can make."""
 
 import gc
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -510,6 +511,21 @@ def test_a_retained_gradient_makes_no_cycle() -> None:
         assert node() is None
     finally:
         gc.enable()
+
+
+# ---- threads --------------------------------------------------------------------------------------------------------
+def test_threads_differentiate_side_by_side() -> None:
+    def gradient(seed: int) -> np.ndarray:
+        w, h = leaf(6, 6, seed=seed), tensor(np.ones((2, 6)))
+        for _ in range(50):
+            h = (h @ w).tanh()
+        h.sum().backward()
+        return w.grad.data
+
+    expected = [gradient(seed) for seed in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        for found, wanted in zip(pool.map(gradient, range(8)), expected):
+            np.testing.assert_array_equal(found, wanted)
 
 
 # ---- wrong rules --------------------------------------------------------------------------------------------------

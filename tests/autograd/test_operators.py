@@ -242,6 +242,7 @@ def test_arguments_by_name() -> None:
     with pytest.raises(TypeError, match="concat: axis cannot be a Tensor"):
         tg.concat([t, t], axis=tensor(0))
     assert tg.sum(x=t).item() == 3
+    assert tg.tanh(x=np.zeros(2)).tolist() == [0, 0]
 
 
 def test_a_parameter_that_has_no_derivative() -> None:

@@ -323,6 +323,11 @@ def test_planted_declarations_are_caught(changes: dict[str, Any], message: str) 
         check(declare(**changes))
 
 
+def test_laws_need_an_oracle() -> None:
+    with pytest.raises(ValueError, match="cube: declared without an oracle"):
+        check(declare(oracle=None))
+
+
 def test_domains_draw_what_they_say(rng: np.random.Generator) -> None:
     x = draw(Domain(-1, 1, (0.0,), gap=0.25), (1000,), rng)
     assert np.abs(x).min() >= 0.25

@@ -152,6 +152,15 @@ def test_a_function_that_modifies_its_input() -> None:
         gradcheck(careless, X.copy())
 
 
+def test_a_function_that_modifies_its_input_and_hides_it() -> None:
+    def sorts(x: Any) -> Any:
+        x.data.sort()
+        return x * 2.0
+
+    with pytest.raises(AssertionError, match="gradcheck: sorts modified input 0"):
+        gradcheck(sorts, np.array([3.0, 1.0, 2.0]))
+
+
 def test_a_function_that_is_random() -> None:
     rng = np.random.default_rng(0)
 
