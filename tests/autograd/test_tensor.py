@@ -274,6 +274,7 @@ def test_a_graph_is_not_copied() -> None:
 def test_operations_are_pickled_by_name() -> None:
     assert pickle.loads(pickle.dumps(tg.tanh)) is tg.tanh
     assert copy.deepcopy(tg.tanh) is tg.tanh
+    assert repr(tg.tanh) == "<operation tanh>"
 
 
 # ---- as text ------------------------------------------------------------------------------------------------------
