@@ -6,7 +6,6 @@ float32 and float64, any strides, batches, vectors. The order in which an elemen
 and the dtype alone (product.py states it): a row's result is bitwise the same alone and in a batch, packed or not, in
 any layout, on any number of threads. No term is skipped, so that a NaN or an infinity always comes through.
 """
-import os
 import warnings
 from typing import Any
 
@@ -14,7 +13,6 @@ import numpy as np
 
 from . import threads
 
-_compiled = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _ALONE = np.zeros((1, 3), np.int64)  # a batch of one product
 _SERIAL = 1 << 20  # multiply-adds of a product that one thread does alone: less than ten microseconds
@@ -193,11 +191,11 @@ class _Product:
             b, c = b[:, None], c[..., None]
         if a.ndim == 1:
             a, c = a[None], c[..., None, :]
+        if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:
+            a, c, batch = a.reshape(-1, a.shape[-1]), c.reshape(-1, c.shape[-1]), ()  # (..., M, K) -> (... M, K)
         if b.shape[-1] == 1:
             # A column: its transpose, one row, is computed instead, whose elements fill vectors.
             a, b, c = b.swapaxes(-1, -2), a.swapaxes(-1, -2), c.swapaxes(-1, -2)
-        elif b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:
-            a, c, batch = a.reshape(-1, a.shape[-1]), c.reshape(-1, c.shape[-1]), ()  # (..., M, K) -> (... M, K)
         offsets = _ALONE
         if batch:
             a, b = (np.broadcast_to(x, batch + x.shape[-2:]) for x in (a, b))
@@ -227,7 +225,7 @@ def _products(dtype: np.dtype) -> _Product | None:
     try:
         return _ready[dtype]
     except KeyError:
-        _ready[dtype] = _first_use(dtype) if _compiled else None
+        _ready[dtype] = _first_use(dtype) if threads.COMPILED else None
         return _ready[dtype]
 
 

@@ -28,12 +28,12 @@ PANELS, STRIPS, PACK_ROWS, PACK_COLUMNS, PACK_ANY, ZEROS, RUN, WIDTH = 0, 3, 5, 
 Job = namedtuple("Job", "table size width batch m n k a a_row a_k b b_k b_column packed c c_row accumulate offsets "
                         "row_blocks column_blocks")
 
-
-panel_room = stack_room((DEPTH * PANEL + 1) * vector_bytes())
+panel_room = stack_room((DEPTH * PANEL + 1) * vector_bytes())  # for a piece of a panel
 
 
 @helper
 def ceil_divide(a, b):
+    """a / b, rounded up."""
     return (a + b - 1) // b
 
 

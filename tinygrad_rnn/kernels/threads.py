@@ -22,7 +22,7 @@ import numpy as np
 
 WAIT = 50e-6  # seconds of spinning before a thread sleeps
 _INT64 = np.dtype(np.int64)
-_compiled = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+COMPILED = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 
 
 # ---- how many -------------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def pool_address() -> int:
 
 def _start_pool() -> int:
     global _pool
-    if not _compiled or get_num_threads() == 1:
+    if not COMPILED or get_num_threads() == 1:
         return 0
     with _lock:
         if _pool is None:
