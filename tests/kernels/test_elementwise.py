@@ -37,8 +37,8 @@ TRUTH: dict[str, tuple[Callable[[mp.mpf], mp.mpf], tuple[float, float]]] = {
     "softplus": (lambda x: mp.log1p(mp.exp(x)), (-20, 20)),
     "silu": (lambda x: x * mp_sigmoid(x), (-110, 20)),
     "erf": (mp.erf, (-5, 5)),
-    "gelu": (lambda x: x * mp_normal(x), (-15, 8)),
-    "gelu_tanh": (lambda x: x * mp_sigmoid(mp.sqrt(8 / mp.pi) * (x + mp.mpf("0.044715") * x**3)), (-12, 8)),
+    "gelu": (lambda x: x * mp_normal(x), (-40, 8)),
+    "gelu_tanh": (lambda x: x * mp_sigmoid(mp.sqrt(8 / mp.pi) * (x + mp.mpf("0.044715") * x**3)), (-22, 8)),
     "sin": (mp.sin, (-200, 200)),
     "cos": (mp.cos, (-200, 200)),
 }

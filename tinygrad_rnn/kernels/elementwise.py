@@ -8,7 +8,8 @@ element stands, nor on the layout, nor on the number of threads. `out=` takes th
     kernels.tanh_backward(g, y)         gradient of x from that of y = tanh(x): one pass where a rule takes three
 
 The largest errors in units of the last place, where the result is a normal number: over all float32 numbers
-(benchmarks/sweep_functions.py), and over some 10,000 float64 numbers against mpmath. None gives a floating-point warning.
+(benchmarks/sweep_functions.py), and over some 10,000 float64 numbers against mpmath. None gives a floating-point
+warning.
 
     exp 1.05, 1.0       expm1 1.61, 1.8     log 0.85, 0.9       log1p 1.40, 1.4     tanh 2.57, 2.6      sin 1.57, 1.6
     sigmoid 2.41, 2.3   silu 2.67, 2.4      softplus 1.68, 1.7  erf 2.48, 1.5       gelu 3.74, 3.3      cos 1.57, 1.6
@@ -95,7 +96,8 @@ def cos(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     return _circular(_cos, math.cos, x, out)
 
 
-def _circular(lanes: Callable[..., Any], exact: Callable[[float], float], x: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+def _circular(lanes: Callable[..., Any], exact: Callable[[float], float], x: np.ndarray,
+              out: np.ndarray | None) -> np.ndarray:
     """Where x is too large for the vector code, which gives NaN there, the C library can still reduce it."""
     y = lanes(x)
     if math.isnan(np.add.reduce(y, axis=None)):
