@@ -77,7 +77,8 @@ def test_every_cell_compiled(name):
 # Blocks of units, tiles of rows and segments of depth only differ from one another when there are several of each.
 SIZES = [{"T": 3, "B": 2, "D": 64, "H": 128}, {"T": 3, "B": 17, "D": 37, "H": 133},
          {"T": 2, "B": 33, "D": 129, "H": 650}, {"T": 2, "B": 1, "D": 5, "H": 257},
-         {"T": 36, "B": 30, "D": 20, "H": 50}, {"T": 3, "B": 8, "D": 131, "H": 200, "lengths": [1, 2, 3, 3, 2, 1, 1, 3]}]
+         {"T": 36, "B": 30, "D": 20, "H": 50},
+         {"T": 3, "B": 8, "D": 131, "H": 200, "lengths": [1, 2, 3, 3, 2, 1, 1, 3]}]
 
 
 @pytest.mark.parametrize("options", SIZES, ids=str)

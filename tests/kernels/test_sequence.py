@@ -5,8 +5,8 @@ import ctypes
 import numpy as np
 import pytest
 
-from tinygrad_rnn.cells.compiled import WITHOUT_JIT
 from tinygrad_rnn.cells.buffers import aligned
+from tinygrad_rnn.cells.compiled import WITHOUT_JIT
 from tinygrad_rnn.cells.native import machine_code
 from tinygrad_rnn.kernels import llvm, sequence, tiles, units
 

@@ -27,17 +27,15 @@ def parameter_gradients(schedule: Schedule, memory: Memory, vectors: Mapping[str
     for m in schedule.multiplies:
         if wanted is None or any(name in wanted for name in m.parameters):
             found.update(_matrices(memory, m))
-    biases: dict[int, np.ndarray] = {}
+    sums: np.ndarray | None = None
     for name, width in vectors.items():
         if wanted is not None and name not in wanted:
             continue
         if name in schedule.bias_of:
-            slot = schedule.bias_of[name]
-            if slot not in biases:
-                column = memory.layout.adjoint[slot_column(slot)]
-                d = _flat(memory.arrays["adjoint"])[:, column:column + width]
-                biases[slot] = _column_sums(d)
-            found[name] = biases[slot].copy()
+            if sums is None:
+                sums = _column_sums(_flat(memory.arrays["adjoint"]))
+            column = memory.layout.adjoint[slot_column(schedule.bias_of[name])]
+            found[name] = sums[column:column + width].copy()
         elif name in schedule.gathered:
             column = memory.layout.carry[schedule.gathered[name]]
             found[name] = _column_sums(memory.arrays["carry"][:, column:column + width])

@@ -77,6 +77,7 @@ class Pass:
         self.vector = self.size * self.lanes
         self.constants = {"zeros": np.zeros(layout.widest, self.dtype),
                           "widths": np.array([u.width for u in units_] or [0], self.dtype)}
+        self._matrices = [(name, f"parameter {name}") for m in multiplies for name in m.parameters]
         self._programs: dict[Any, Program] = {}
         self._outer: list[str] = []         # arrays whose strides are not ours to choose
 
@@ -90,9 +91,9 @@ class Pass:
         arrays = memory.arrays
         arrays.update(self.constants)
         arrays["panels"] = aligned((self._panels[1] // self.size + 16,), self.dtype)
-        for m in self.multiplies:
-            for name in m.parameters:
-                arrays[f"parameter {name}"] = np.ascontiguousarray(parameters[name])
+        for name, key in self._matrices:
+            value = parameters[name]
+            arrays[key] = value if value.flags.c_contiguous else np.ascontiguousarray(value)
         self._pack(memory)
         program = self._program(memory)
         table, base = program.table.filled(memory.address)

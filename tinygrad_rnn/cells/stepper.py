@@ -41,7 +41,7 @@ class CompiledStepper:
         self._x = self._inputs[cell.inputs[0]][0]
         self._states = [self._record[layout.lag - s.lag, :, column:column + widths[s.row]] for s in cell.carried
                         for column in (layout.record[row_column(s.row)],)]
-        self._run = plan.steps.prepared(memory, Arrangement(1, batch), parameters)
+        self._run = plan.prepared(memory, Arrangement(1, batch), parameters)
 
     def __call__(self, x: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """One step: (B, D) -> the output (B, width), which the next step overwrites."""
