@@ -267,7 +267,8 @@ def _hooked(node: Node, g: Any) -> Any:
 
 def _freed(node: Node) -> ValueError:
     name = "a leaf" if node.plan is None else node.plan.primitive.name
+    shape = "" if node.shape is None else f" (result of shape {node.shape})"
     return ValueError(
-        f"backward: the graph was freed by an earlier backward: what {name} (result of shape {node.shape}) needs is "
-        "gone. If a state is carried from one step to the next, detach() it; to go through the same graph twice, call "
-        "the first backward with retain_graph=True")
+        f"backward: the graph was freed by an earlier backward: what {name}{shape} needs is gone. If a state is "
+        "carried from one step to the next, detach() it; to go through the same graph twice, call the first backward with "
+        "retain_graph=True")

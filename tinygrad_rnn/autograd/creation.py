@@ -60,8 +60,9 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Te
     if step == 0:
         raise ValueError("arange: step must not be 0")
     if dtype is None:
-        dtype = np.float32 if any(isinstance(v, float) for v in (start, stop, step)) else np.int64
-    return constant(np.arange(start, stop, step, dtype=dtype))
+        dtypes = [np.asarray(v).dtype for v in (start, stop, step)]
+        dtype = np.int64 if all(d.kind in "iu" for d in dtypes) else np.float32
+    return constant(np.arange(*(np.asarray(v).item() for v in (start, stop, step)), dtype=dtype))
 
 
 def linspace(start: float, stop: float, num: int, dtype: Any = np.float32, endpoint: bool = True) -> Tensor:

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable
 from contextlib import ContextDecorator
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,6 +32,12 @@ class _Setting(ContextDecorator):
 
     # Entering links the new mode to the old one, so that an instance holds nothing: it can be nested in itself and
     # shared.
+
+    if not TYPE_CHECKING:
+        def __new__(cls, function=None):
+            """A setting; or, for `@no_grad` without brackets, the decorated function."""
+            setting = super().__new__(cls)
+            return setting if function is None else setting(function)
 
     def __enter__(self) -> None:
         MODE.set(self.changed(MODE.get()))

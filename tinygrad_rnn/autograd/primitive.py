@@ -203,6 +203,11 @@ def primitive(*, oracle: Callable[..., Any] | None, rules: Sequence[Rule | None]
 
 
 # ---- what forward computes on ---------------------------------------------------------------------------------------
+def _holds_tensors(x: Any) -> bool:
+    """Does a Tensor or symbol stand in a nested list?"""
+    return any(type(v) in INTERPRETERS or isinstance(v, (list, tuple)) and _holds_tensors(v) for v in x)
+
+
 def as_array(x: Any) -> np.ndarray:
     """Arrays and NumPy scalars as they are; Python floats (and lists of them) as float32.
 
@@ -211,7 +216,7 @@ def as_array(x: Any) -> np.ndarray:
     if isinstance(x, (np.ndarray, np.generic)):
         array = np.asarray(x)
     else:
-        if isinstance(x, (list, tuple)) and not INTERPRETERS.keys().isdisjoint(map(type, x)):
+        if isinstance(x, (list, tuple)) and _holds_tensors(x):
             raise TypeError("expected an array or a Tensor, got a sequence of Tensors: stack() makes one Tensor of it")
         array = np.asarray(x)
         if array.dtype == np.float64:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import math
 import platform
 import shlex
 import sys
@@ -36,6 +37,8 @@ def train(arguments: argparse.Namespace) -> None:
         _learn(run, folder, arguments.sample_every)
         path = run.save(folder)
         likelihood = evaluate(run.model, run.held_out)
+        if not math.isfinite(likelihood.perplexity):
+            raise FloatingPointError(f"training diverged: {likelihood.nats:.3g} nats a character on the held-out text")
     except Interrupted:
         run.save(folder)
         raise KeyboardInterrupt(f"stopped after step {run.training.step} and saved; go on with: tinygrad-rnn train "
@@ -58,10 +61,11 @@ def _begun(arguments: argparse.Namespace) -> tuple[Run, Path]:
         raise ValueError(f"{folder} holds another run: --resume goes on with it, --force replaces it, and --out names "
                          "another folder")
     options = _asked(arguments)
-    if not any(name in options for name in BUDGETS):
-        options["minutes"] = MINUTES
+    asked = any(name in options for name in BUDGETS)
+    run = Run(_text(arguments.text), Options(**(options if asked else {**options, "minutes": MINUTES})), arguments.text)
+    if not asked:
         print(f"No budget given: training for {MINUTES:g} minutes (--minutes, --epochs or --steps change that).")
-    return Run(_text(arguments.text), Options(**options), arguments.text), folder
+    return run, folder
 
 
 def _resumed(arguments: argparse.Namespace) -> tuple[Run, Path]:

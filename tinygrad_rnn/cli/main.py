@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
+from ..kernels import get_num_threads
 from . import language
 from .arguments import Parser
 
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")    # a terminal that lacks a character shows a question mark
     try:
         options = _parser().parse_args(argv)
+        get_num_threads()           # a bad TINYGRAD_RNN_NUM_THREADS is said once, and now
         options.command(options)
         sys.stdout.flush()
     except SystemExit as exit:      # of argparse, after --help or a misuse

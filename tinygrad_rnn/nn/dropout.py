@@ -48,8 +48,12 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, rng: Rng = None) -> T
     ------
     ValueError
         If p is no probability.
+    TypeError
+        If x is not floating.
     """
     x = as_tensor(x)
+    if x.dtype.kind != "f":
+        raise TypeError(f"dropout: x must be floating, got dtype {x.dtype}; use astype(float32)")
     if probability("dropout", p) and training:
         x = x * mask(x.shape, p, x.dtype, np.random.default_rng(rng))
     return as_tensor(x)

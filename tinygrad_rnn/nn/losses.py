@@ -193,11 +193,19 @@ def _class_axis(who: str, x: tuple[int, ...], target: tuple[int, ...], axis: int
     return fitting[0]
 
 
+def _constant(who: str, name: str, value: Any) -> np.ndarray:
+    """A weight as an array.  TypeError if it asks for a gradient, which it would not get."""
+    factor = as_tensor(value)
+    if factor.requires_grad:
+        raise TypeError(f"{who}: {name} is a constant and gets no gradient; pass {name}.detach()")
+    return np.asarray(factor.data)
+
+
 def _class_weights(who: str, weight: Any, scores: Any) -> np.ndarray | None:
     """Class weights as an array (V,) of the scores' dtype."""
     if weight is None:
         return None
-    w = as_tensor(weight).data.astype(scores.dtype, copy=False)
+    w = _constant(who, "weight", weight).astype(scores.dtype, copy=False)
     if w.shape != scores.shape[1:]:
         raise ValueError(f"{who}: weight must have one entry a class, shape {scores.shape[1:]}, got {w.shape}")
     return w
@@ -237,7 +245,7 @@ def _broadcast(who: str, name: str, factor: Any, input: Any) -> Any:
     """A factor at the shape of the input; None stays None."""
     if factor is None:
         return None
-    x, factor = as_tensor(input), as_tensor(factor).data
+    x, factor = as_tensor(input), _constant(who, name, factor)
     try:
         return np.broadcast_to(factor, x.shape).astype(x.dtype, copy=False)
     except ValueError:

@@ -45,7 +45,7 @@ def gradcheck(fn: Function, inputs: Any, eps: float = 1e-6, atol: float = 1e-5, 
     TypeError
         If an input is floating but not float64.
     ValueError
-        If no input is floating.
+        If no input, or no result, is floating.
     """
     return _compare("gradcheck", _name(fn), fn, _arrays("gradcheck", inputs), eps, atol, rtol)
 
@@ -100,6 +100,8 @@ def _compare(who: str, name: str, fn: Function, arrays: list[np.ndarray], eps: f
     before = [a.copy() for a in arrays]
     leaves = _leaves(arrays)
     outputs = _floating(fn(*leaves))
+    if not outputs:
+        raise ValueError(f"{who}: {name} gave no floating result: there is nothing to differentiate")
     for first, second in zip(outputs, _floating(fn(*_leaves(arrays)))):
         if not np.array_equal(first.data, second.data, equal_nan=True):
             raise AssertionError(f"{who}: {name} gives different results for the same inputs")

@@ -56,7 +56,13 @@ def joined(*arrays: Any, axis: int = 0) -> Any:
         if a.ndim != first.ndim or any(m != n for d, (m, n) in enumerate(zip(a.shape, first.shape)) if d != where):
             raise ValueError(f"concat: tensors must agree in all dimensions but axis {axis}, got {first.shape} and, at "
                              f"position {k}, {a.shape}")
-    return np.concatenate(arrays, where)
+    return np.concatenate(arrays, where, dtype=_common(arrays))
+
+
+def _common(arrays: tuple[np.ndarray, ...]) -> np.dtype[Any]:
+    """The dtype of joined arrays: the widest floating one, if there is one; integers beside it do not widen it."""
+    floating = [a.dtype for a in arrays if a.dtype.kind == "f"]
+    return np.result_type(*(floating or [a.dtype for a in arrays]))
 
 
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
@@ -91,7 +97,7 @@ def stacked(*arrays: Any, axis: int = 0) -> Any:
     for k, a in enumerate(rest, 1):
         if a.shape != first.shape:
             raise ValueError(f"stack: tensors must have one shape, got {first.shape} and, at position {k}, {a.shape}")
-    return np.stack(arrays, one_axis(axis, first.ndim + 1, "stack"))
+    return np.stack(arrays, one_axis(axis, first.ndim + 1, "stack"), dtype=_common(arrays))
 
 
 # ---- splitting ------------------------------------------------------------------------------------------------------
