@@ -71,3 +71,16 @@ def test_meshgrid(indexing: str) -> None:
 def test_errors(call: Any, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def test_arange_of_numpy_numbers_and_tensors() -> None:
+    f = np.float32
+    assert tg.arange(f(0), f(1), f(0.25)).tolist() == [0, 0.25, 0.5, 0.75]
+    assert tg.arange(tg.tensor(2.5)).tolist() == [0, 1, 2]
+    assert tg.arange(np.int32(3)).dtype == np.int64
+
+
+def test_nested_lists_of_tensors_are_refused() -> None:
+    t = tg.tensor(1.0, requires_grad=True)
+    with pytest.raises(TypeError, match="stack"):
+        tg.tensor([[t, t]])

@@ -259,3 +259,13 @@ def test_modes_combine() -> None:
         tg.log(tensor([0.0]))
     with tg.detect_anomaly(), tg.no_grad(), pytest.raises(FloatingPointError):
         tg.log(tensor([0.0]))
+
+
+def test_a_decorator_without_brackets() -> None:
+    w = tg.tensor([1.0], requires_grad=True)
+
+    @tg.no_grad
+    def doubled() -> Any:
+        return w * 2
+
+    assert not doubled().requires_grad and (w * 2).requires_grad

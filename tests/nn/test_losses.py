@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tinygrad_rnn as tg
 from tinygrad_rnn import log_softmax, nn, tensor
 from tinygrad_rnn.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss, nll_loss
 from tinygrad_rnn.testing import gradcheck
@@ -194,3 +195,16 @@ def test_errors(call, error, match) -> None:
 def test_the_sum_of_nothing_is_zero() -> None:
     assert cross_entropy(X, T3 - 100, reduction="sum").item() == 0
     assert cross_entropy(X, T3 - 100, reduction="none").numpy().tolist() == [0] * 4
+
+
+def test_weights_that_ask_for_a_gradient_are_refused() -> None:
+    w = tg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    with pytest.raises(TypeError, match="weight is a constant"):
+        nn.functional.cross_entropy(tg.ones((2, 3)), [0, 1], weight=w)
+    with pytest.raises(TypeError, match="pos_weight is a constant"):
+        nn.functional.binary_cross_entropy_with_logits(tg.ones((2, 3)), tg.ones((2, 3)), pos_weight=w)
+
+
+def test_dropout_of_integers_is_refused() -> None:
+    with pytest.raises(TypeError, match="floating"):
+        nn.Dropout(0.1, rng=0)(tg.tensor([10, 10]))

@@ -201,3 +201,8 @@ def test_what_testing_exports() -> None:
         testing.nothing  # noqa: B018
     assert testing.check(ops.tanh)
     assert reals(kinks=[0]).kinks == (0,)
+
+
+def test_nothing_to_differentiate_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no floating result"):
+        gradcheck(lambda a: a > 0, [np.ones(2)])

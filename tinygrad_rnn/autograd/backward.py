@@ -270,5 +270,5 @@ def _freed(node: Node) -> ValueError:
     shape = "" if node.shape is None else f" (result of shape {node.shape})"
     return ValueError(
         f"backward: the graph was freed by an earlier backward: what {name}{shape} needs is gone. If a state is "
-        "carried from one step to the next, detach() it; to go through the same graph twice, call the first backward with "
-        "retain_graph=True")
+        "carried from one step to the next, detach() it; to go through the same graph twice, call the first backward "
+        "with retain_graph=True")
