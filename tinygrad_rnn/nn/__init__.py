@@ -12,8 +12,9 @@ from .norm import LayerNorm
 from .parameter import Parameter
 from .recurrent import Recurrent
 from .rnn import GRU, LSTM, RNN
+from .rnn_cells import GRUCell, LSTMCell, RNNCell
 
-__all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "Dropout", "ELU", "Embedding", "GELU", "GRU", "LSTM", "LayerNorm",
-           "LeakyReLU", "Linear", "LogSoftmax", "MSELoss", "Module", "ModuleList", "NLLLoss", "Parameter", "RNN",
-           "ReLU", "Recurrent", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh", "functional", "init",
-           "utils"]
+__all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "Dropout", "ELU", "Embedding", "GELU", "GRU", "GRUCell", "LSTM",
+           "LSTMCell", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "MSELoss", "Module", "ModuleList", "NLLLoss",
+           "Parameter", "RNN", "RNNCell", "ReLU", "Recurrent", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus",
+           "Tanh", "functional", "init", "utils"]

@@ -98,6 +98,8 @@ class Recurrent(Stack):
             raise ValueError(f"Recurrent: fused=True, but {cell.name} calls a step primitive, which runs step by step: "
                              "use fused='auto'")
         self.checkpoint_every = _every(checkpoint_every)
+        if checkpoint_every is not None and not self.compiled:
+            raise ValueError("Recurrent: checkpoint_every works on compiled cells; this one runs step by step")
         self._hidden_sizes = _each_layer(hidden_size, num_layers)
         self._widths = []
         for k in range(num_layers):
@@ -109,7 +111,7 @@ class Recurrent(Stack):
     # ---- parameters -------------------------------------------------------------------------------------------------
     def _declare(self, layer: int) -> None:
         """The parameters of a layer, and the widths of its states."""
-        D, H = self._input_width(layer), self._hidden_sizes[layer]
+        D, H = self.input_width(layer), self._hidden_sizes[layer]
         widths = self.cell.sizes(D, H).widths
         self._widths.append(tuple(widths[s.row] for s in self.cell.carried))
         if self.skip == "residual" and layer and D != self._widths[layer][0] * self._directions:
@@ -136,17 +138,19 @@ class Recurrent(Stack):
             return starts.orthogonal_ if self.init == "orthogonal" else starts.eye_
         return partial(starts.uniform_, a=-bound, b=bound)
 
-    def _input_width(self, layer: int) -> int:
+    def input_width(self, layer: int) -> int:
         if self.skip != "dense":
-            return super()._input_width(layer)
+            return super().input_width(layer)
         return self.input_size + self._directions * sum(widths[0] for widths in self._widths[:layer])
 
     @property
-    def _first(self) -> Tensor:
-        return next(self.parameters())
+    def first(self) -> Tensor:
+        """The first parameter; of a cell without any, an empty array."""
+        first = next(iter(self.cell.parameters), None)
+        return constant(np.zeros(0, np.float32)) if first is None else getattr(self, f"{first}_l0")
 
     # ---- one run ----------------------------------------------------------------------------------------------------
-    def _part(self, k: int, steps: int, batch: int) -> Part:
+    def part(self, k: int, steps: int, batch: int) -> Part:
         layer, suffix = k // self._directions, self._suffixes()[k]
         tensors = [getattr(self, name + suffix) for name in self.cell.parameters]
         cell, inputs = self.cell, {}
@@ -159,11 +163,11 @@ class Recurrent(Stack):
             cell, names = _zoned(cell, None if self.training else tuple(self.zoneout.items()))
             for row, name in names.items() if self.training else ():
                 stays = self.stream.random((steps, batch, widths[row]), np.float32) < self.zoneout[row]
-                inputs[name] = constant(stays.astype(self._first.dtype))
+                inputs[name] = constant(stays.astype(self.first.dtype))
         return Part(cell, self._hidden_sizes[layer], Named(tuple(cell.parameters)), tensors, inputs)
 
     def _mask(self, shape: tuple[int, ...], p: float) -> Tensor:
-        return constant(mask(shape, p, self._first.dtype, self.stream))
+        return constant(mask(shape, p, self.first.dtype, self.stream))
 
     def _reading(self, below: Sequence[Any]) -> Any:
         x = concat(below, -1) if self.skip == "dense" and len(below) > 1 else below[-1]

@@ -63,14 +63,12 @@ class Packed(NamedTuple):
         return found
 
 
-class _Named(Stack):
-    """What RNN, LSTM and GRU share."""
-
-    weight_ih_l0: Tensor
+class PackedStack(Stack):
+    """Layers of a cell with its parameters packed as PyTorch has them: what RNN, LSTM and GRU share."""
 
     def __init__(self, cell: Cell, form: Packed, input_size: int, hidden_size: int, num_layers: int,
-                 batch_first: bool, dropout: float, bidirectional: bool, proj_size: int,
-                 forget_bias: float | None, rng: Rng) -> None:
+                 batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0,
+                 forget_bias: float | None = None, rng: Rng = None) -> None:
         super().__init__()
         who = type(self).__name__
         positive(who, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
@@ -91,7 +89,7 @@ class _Named(Stack):
         rows, bound = len(self._form.rows) * self.hidden_size, self.hidden_size ** -0.5
         start = partial(init.uniform_, a=-bound, b=bound)
         for k, suffix in enumerate(self._suffixes()):
-            self.declare("weight_ih" + suffix, (rows, self._input_width(k // self._directions)), start)
+            self.declare("weight_ih" + suffix, (rows, self.input_width(k // self._directions)), start)
             self.declare("weight_hh" + suffix, (rows, self._widths[0][0]), start)
             for name in ("bias_ih", "bias_hh") if self.bias else ():
                 self.declare(name + suffix, (rows,), start if self.forget_bias is None else partial(
@@ -101,25 +99,29 @@ class _Named(Stack):
                 self.declare("weight_hr" + suffix, (self.proj_size, self.hidden_size), start)
 
     @property
-    def _first(self) -> Tensor:
-        return self.weight_ih_l0
+    def first(self) -> Tensor:
+        """weight_ih of the first layer."""
+        first: Tensor = getattr(self, "weight_ih" + self._suffixes()[0])
+        return first
 
     def _names(self) -> list[str]:
         return ["weight_ih", "weight_hh", *["bias_ih", "bias_hh"] * self.bias, *["weight_hr"] * bool(self.proj_size)]
 
-    def _part(self, k: int, steps: int, batch: int) -> Part:
+    def part(self, k: int, steps: int, batch: int) -> Part:
+        """Layer k // directions in direction k % directions."""
         suffix = self._suffixes()[k]
         return Part(self.cell, self.hidden_size, self._form, [getattr(self, n + suffix) for n in self._names()])
 
     def extra_repr(self) -> str:
         """Sizes, and the options that are not the default."""
-        options = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False,
-                   "proj_size": 0, "forget_bias": None}
+        options = {"num_layers": 1, "nonlinearity": "tanh", "bias": True, "batch_first": False, "dropout": 0.0,
+                   "bidirectional": False, "proj_size": 0, "forget_bias": None}
         return f"{self.input_size}, {self.hidden_size}" + "".join(
-            f", {name}={getattr(self, name)}" for name, default in options.items() if getattr(self, name) != default)
+            f", {name}={getattr(self, name)!r}" for name, default in options.items()
+            if getattr(self, name, default) != default)
 
 
-class RNN(_Named):
+class RNN(PackedStack):
     """Elman's network: h_t = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh) (Elman 1990).
 
     Parameters
@@ -136,15 +138,12 @@ class RNN(_Named):
     def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh",
                  bias: bool = True, batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *,
                  rng: Rng = None) -> None:
-        if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"RNN: nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}")
         self.nonlinearity = nonlinearity
-        cell = catalogue()["rnn" if nonlinearity == "tanh" else "rnn_relu"]
-        super().__init__(cell, Packed(("h",), (), bool(bias), False), input_size, hidden_size, num_layers,
-                         batch_first, dropout, bidirectional, 0, None, rng)
+        super().__init__(*elman("RNN", nonlinearity, bias), input_size, hidden_size, num_layers, batch_first, dropout,
+                         bidirectional, rng=rng)
 
 
-class LSTM(_Named):
+class LSTM(PackedStack):
     """Long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers 2000).
 
     i = sigmoid(W_ii x + b_ii + W_hi h + b_hi)
@@ -181,14 +180,11 @@ class LSTM(_Named):
         positive("LSTM", hidden_size=hidden_size)
         if not 0 <= proj_size < hidden_size:
             raise ValueError(f"LSTM: proj_size must lie in [0, hidden_size={hidden_size}), got {proj_size}")
-        cell = catalogue()["lstm"]
-        if proj_size:
-            cell = cell.but("m = o*tanh(c)", "h = W(m)", widths={"h": proj_size})
-        super().__init__(cell, Packed(("i", "f", "g", "o"), (), bool(bias), bool(proj_size)), input_size, hidden_size,
-                         num_layers, batch_first, dropout, bidirectional, proj_size, forget_bias, rng)
+        super().__init__(*lstm(bias, proj_size), input_size, hidden_size, num_layers, batch_first, dropout,
+                         bidirectional, proj_size, forget_bias, rng)
 
 
-class GRU(_Named):
+class GRU(PackedStack):
     """Gated recurrent unit with the reset after the product, as cuDNN and PyTorch have it (Cho 2014 resets before).
 
     r = sigmoid(W_ir x + b_ir + W_hr h + b_hr)
@@ -214,8 +210,28 @@ class GRU(_Named):
     def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
                  batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, *,
                  rng: Rng = None) -> None:
-        super().__init__(catalogue()["gru_reset_after"], Packed(("r", "z", "n"), ("n",), bool(bias), False),
-                         input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, 0, None, rng)
+        super().__init__(*gru(bias), input_size, hidden_size, num_layers, batch_first, dropout, bidirectional, rng=rng)
+
+
+# ---- the cells ------------------------------------------------------------------------------------------------------
+def elman(who: str, nonlinearity: str, bias: bool) -> tuple[Cell, Packed]:
+    """The cell of RNN and how its parameters are packed."""
+    if nonlinearity not in ("tanh", "relu"):
+        raise ValueError(f"{who}: nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}")
+    return catalogue()["rnn" if nonlinearity == "tanh" else "rnn_relu"], Packed(("h",), (), bool(bias), False)
+
+
+def lstm(bias: bool, proj_size: int = 0) -> tuple[Cell, Packed]:
+    """The cell of LSTM and how its parameters are packed."""
+    cell = catalogue()["lstm"]
+    if proj_size:
+        cell = cell.but("m = o*tanh(c)", "h = W(m)", widths={"h": proj_size}, name="lstm_projection")
+    return cell, Packed(("i", "f", "g", "o"), (), bool(bias), bool(proj_size))
+
+
+def gru(bias: bool) -> tuple[Cell, Packed]:
+    """The cell of GRU and how its parameters are packed."""
+    return catalogue()["gru_reset_after"], Packed(("r", "z", "n"), ("n",), bool(bias), False)
 
 
 def _uniform_but(tensor: Tensor, bound: float, where: slice, value: float, rng: Rng = None) -> Tensor:

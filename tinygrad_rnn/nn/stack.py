@@ -22,6 +22,7 @@ from . import lengths as ragged
 from .checks import as_tensor, features, same_dtype
 from .dropout import dropout
 from .module import Module
+from .stepper import Stepper
 
 if TYPE_CHECKING:
     from ..cells import Cell
@@ -59,19 +60,20 @@ class Stack(Module):
     dropout: float
     fused: bool | str = "auto"
     checkpoint_every: int | str | None = None
+    skip: str = "none"
     stream: np.random.Generator
     cell: Cell
     _hidden_sizes: list[int]            # one a layer
     _widths: list[tuple[int, ...]]      # of each layer's states, in the order of cell.states
     _bare_state = False                 # of a cell with one state: is it that state, or a tuple of one?
 
-    def _part(self, k: int, steps: int, batch: int) -> Part:
+    def part(self, k: int, steps: int, batch: int) -> Part:
         """Layer k // directions in direction k % directions, for a batch."""
         raise NotImplementedError
 
     @property
-    def _first(self) -> Tensor:
-        """A parameter, whose dtype is the layer's."""
+    def first(self) -> Tensor:
+        """The first parameter, whose dtype is the layer's."""
         raise NotImplementedError
 
     @property
@@ -82,7 +84,7 @@ class Stack(Module):
         """Of the parameters' names: layer 0, layer 0 reverse, layer 1 ..."""
         return [f"_l{k}{way}" for k in range(self.num_layers) for way in ("", "_reverse")[:self._directions]]
 
-    def _input_width(self, layer: int) -> int:
+    def input_width(self, layer: int) -> int:
         """Features that a layer reads."""
         return self.input_size if layer == 0 else self._widths[layer - 1][0] * self._directions
 
@@ -124,8 +126,8 @@ class Stack(Module):
         steps, batch = x.shape[:2]
         if lengths is not None:
             lengths = ragged.checked(type(self).__name__, lengths, steps, batch)
-        given = self._further(inputs, steps, batch, batched)
-        before = self._unpacked(state, batch, batched)
+        given = self.further(inputs, steps, batch, batched)
+        before = self.unpacked(state, batch, batched)
         after: list[tuple[Any, ...]] = []
         gates: list[dict[str, Any]] = []
         below = [x]
@@ -133,17 +135,17 @@ class Stack(Module):
             x, outputs = self._reading(below), []
             for way in range(self._directions):
                 k = layer * self._directions + way
-                part = self._part(k, steps, batch)
+                part = self.part(k, steps, batch)
                 span = {**given, **part.inputs}, lengths, bool(way) != bool(reverse)
                 y, last = self._run(part, x, before[k], *span)
                 outputs.append(y)
                 after.append(last)
                 if return_gates:
                     gates.append(rows_at_steps(part.cell, part.hidden_size, x, before[k], part.tensors, part.form,
-                                               *span, fused=self._compiled))
+                                               *span, fused=self.compiled))
             y = outputs[0] if len(outputs) == 1 else concat(outputs, -1)
             below.append(self._handed_on(layer, below, y))
-        result = self._laid_out(below[-1], batched), self._packed(after, batched)
+        result = self._laid_out(below[-1], batched), self.packed(after, batched)
         if not return_gates:
             return result
         return *result, [{name: self._laid_out(row, batched) for name, row in rows.items()} for rows in gates]
@@ -151,14 +153,15 @@ class Stack(Module):
     def _run(self, part: Part, x: Any, state: Sequence[Any], inputs: Mapping[str, Any], lengths: np.ndarray | None,
              backwards: bool) -> tuple[Any, tuple[Any, ...]]:
         """One direction of one layer: its output at all steps, and its final states."""
-        if self.checkpoint_every is not None and self._compiled:
+        if self.checkpoint_every is not None and self.compiled:
             return run_in_segments(part.cell, part.hidden_size, x, state, part.tensors, inputs, lengths, backwards,
                                    part.form, self.checkpoint_every)
-        return run(part.cell, part.hidden_size, x, state, part.tensors, inputs, lengths, backwards, self._compiled,
+        return run(part.cell, part.hidden_size, x, state, part.tensors, inputs, lengths, backwards, self.compiled,
                    part.form)
 
     @property
-    def _compiled(self) -> bool:
+    def compiled(self) -> bool:
+        """Do its steps run compiled?"""
         return self.fused is not False and not self.cell.whole
 
     def _reading(self, below: Sequence[Any]) -> Any:
@@ -171,10 +174,20 @@ class Stack(Module):
             return dropout(y, self.dropout, self.training, self.stream)
         return y
 
+    def stepper(self, state: Any = None, batch: int = 1) -> Stepper:
+        """Inference one step at a time, with the weights packed once: see `Stepper`.
+
+        Parameters
+        ----------
+        state : as of `forward`, optional
+        batch : int
+        """
+        return Stepper(self, state, batch)
+
     # ---- layout -----------------------------------------------------------------------------------------------------
     def _checked(self, x: Any) -> tuple[Any, bool]:
         """x as (T, B, D) in the layer's dtype, and whether it came with a batch."""
-        who, parameter = type(self).__name__, self._first
+        who, parameter = type(self).__name__, self.first
         x = features(who, x, parameter, self.input_size, "input_size")
         if x.ndim not in (2, 3):
             layout = "(B, T, D)" if self.batch_first else "(T, B, D)"
@@ -196,7 +209,7 @@ class Stack(Module):
             return squeeze(y, 1)
         return swapaxes(y, 0, 1) if self.batch_first else y
 
-    def _further(self, inputs: Mapping[str, Any], steps: int, batch: int, batched: bool) -> dict[str, Any]:
+    def further(self, inputs: Mapping[str, Any], steps: int, batch: int, batched: bool) -> dict[str, Any]:
         """The cell's further inputs, (T, B, width) or (B, width), in the layer's dtype."""
         who, names = type(self).__name__, self.cell.inputs[1:]
         if inputs.keys() != set(names):
@@ -205,8 +218,8 @@ class Stack(Module):
         return {name: self._further_one(who, name, inputs[name], steps, batch, batched) for name in names}
 
     def _further_one(self, who: str, name: str, value: Any, steps: int, batch: int, batched: bool) -> Any:
-        value, dtype = as_tensor(value), self._first.dtype
-        value = same_dtype(who, name, value, self._first) if value.dtype.kind == "f" else value
+        value, dtype = as_tensor(value), self.first.dtype
+        value = same_dtype(who, name, value, self.first) if value.dtype.kind == "f" else value
         value = value if value.dtype == dtype else ops.astype(value, dtype)
         if name in self.cell.whole:
             return value if batched else expand_dims(value, 0)
@@ -226,10 +239,10 @@ class Stack(Module):
         """Are all layers of one size? Then their states stand in one array."""
         return len(set(self._widths)) == 1
 
-    def _unpacked(self, state: Any, batch: int, batched: bool) -> list[tuple[Any, ...]]:
+    def unpacked(self, state: Any, batch: int, batched: bool) -> list[tuple[Any, ...]]:
         """For each layer and direction its states, (B, width) each."""
         if state is None:
-            return [tuple(constant(np.zeros((batch, width), self._first.dtype)) for width in widths)
+            return [tuple(constant(np.zeros((batch, width), self.first.dtype)) for width in widths)
                     for widths in self._widths for _ in range(self._directions)]
         if self._even:
             return self._rows(state, self.num_layers, 0, batch, batched)
@@ -240,7 +253,7 @@ class Stack(Module):
 
     def _rows(self, state: Any, layers: int, first: int, batch: int, batched: bool) -> list[tuple[Any, ...]]:
         """The states of some layers of one size."""
-        who, names, parameter = type(self).__name__, self.cell.states, self._first
+        who, names, parameter = type(self).__name__, self.cell.states, self.first
         parts = (state,) if self._bare_state else state
         if not isinstance(parts, (tuple, list)) or len(parts) != len(names):
             raise TypeError(f"{who}: state must be a tuple ({', '.join(names)}{',' * (len(names) == 1)}), got "
@@ -256,7 +269,7 @@ class Stack(Module):
             columns.append([squeeze(part, 0)] if count == 1 else unstack(part))
         return list(zip(*columns))
 
-    def _packed(self, after: list[tuple[Any, ...]], batched: bool) -> Any:
+    def packed(self, after: list[tuple[Any, ...]], batched: bool) -> Any:
         """The final states in the layout of the state argument."""
         if self._even:
             return self._joined(after, batched)

@@ -1,0 +1,117 @@
+"""Inference with a recurrent layer one step at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..autograd import Tensor
+from ..autograd.primitive import as_array
+from ..autograd.tensor import constant
+from ..cells.sequence import compiled
+from ..cells.stepper import CompiledStepper, ReadableStepper
+from .checks import as_tensor, positive, same_dtype
+
+if TYPE_CHECKING:
+    from .stack import Stack
+
+
+class Stepper:
+    """A layer's steps, one a call: `h = step(x)`.  `layer.stepper()` makes one.
+
+    The weights are packed once, when it is made; later changes of the layer do not show.  Nothing is recorded, dropout
+    is off, zoneout at its expectation, as after `layer.eval()`.
+
+    Parameters
+    ----------
+    layer : RNN, LSTM, GRU or Recurrent, not bidirectional
+    state : as the layer's, optional
+    batch : int
+
+    Attributes
+    ----------
+    state : as the layer's, of arrays
+        After the last step; may be assigned, None for zeros.
+
+    Raises
+    ------
+    ValueError
+        For a bidirectional layer, whose second direction begins at the end.
+    """
+
+    def __init__(self, layer: Stack, state: Any = None, batch: int = 1) -> None:
+        if layer.bidirectional:
+            raise ValueError("stepper: the layer is bidirectional, and its second direction begins at the end")
+        positive("stepper", batch=batch)
+        self._layer, self._batch = layer, batch
+        mode, layer.training = layer.training, False        # part() draws no masks
+        self._steps = [self._of(k) for k in range(layer.num_layers)]
+        layer.training = mode
+        self.state = state
+
+    def _of(self, k: int) -> CompiledStepper | ReadableStepper:
+        """The steps of layer k."""
+        part = self._layer.part(k, 1, self._batch)
+        parameters = part.form.unpack([np.array(t.data) for t in part.tensors])
+        if not self._layer.compiled:
+            return ReadableStepper(part.cell, parameters)
+        plan = compiled(part.cell, self._layer.input_width(k), part.hidden_size, self._layer.first.dtype)
+        return CompiledStepper(plan, parameters, self._batch)
+
+    def __call__(self, x: Any, **inputs: Any) -> np.ndarray:
+        """One step.
+
+        Parameters
+        ----------
+        x : array_like (B, D), or (D,) for a batch of one
+        **inputs : array_like (B, width)
+            The cell's further inputs.
+
+        Returns
+        -------
+        ndarray (B, width), or (width,) for an x without batch
+            The output of the last layer.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For an x or further inputs that do not fit.
+        """
+        layer = self._layer
+        array = _array(x)
+        if array.shape != (self._batch, layer.input_size) and array.shape != (layer.input_size,) * (self._batch == 1):
+            expected = self._batch, layer.input_size
+            raise ValueError(f"stepper: x must have shape (B, D) = {expected}, got {array.shape}")
+        if array.dtype != layer.first.dtype:
+            same_dtype("stepper", "x", as_tensor(array), layer.first)
+        given = self._further(inputs) if inputs or len(layer.cell.inputs) > 1 else {}
+        below = [array if array.ndim == 2 else array[None]]
+        for k, step in enumerate(self._steps):
+            y = step(np.concatenate(below, -1) if layer.skip == "dense" else below[-1], given)
+            below.append(y + below[-1] if layer.skip == "residual" and k else y)
+        return below[-1].copy() if array.ndim == 2 else below[-1][0].copy()
+
+    def _further(self, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
+        """The further inputs as arrays."""
+        return {name: value.data for name, value in self._layer.further(inputs, 1, self._batch, True).items()}
+
+    @property
+    def state(self) -> Any:
+        """After the last step, as the layer's; arrays."""
+        after = self._layer.packed([tuple(map(constant, step.state)) for step in self._steps], True)
+        return _arrays(after)
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        for step, one in zip(self._steps, self._layer.unpacked(state, self._batch, True)):
+            step.state = tuple(np.asarray(value, self._layer.first.dtype) for value in one)
+
+
+def _array(x: Any) -> np.ndarray:
+    return x.data if isinstance(x, Tensor) else as_array(x)
+
+
+def _arrays(state: Any) -> Any:
+    """Nested lists and tuples of Tensors as such of arrays."""
+    return type(state)(map(_arrays, state)) if isinstance(state, (list, tuple)) else state.numpy()
