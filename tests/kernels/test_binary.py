@@ -123,6 +123,6 @@ def test_threads_treat_floating_point_errors_as_the_caller_does(threads):
             assert np.isnan(binary.divide(x, x)).all()
         with np.errstate(all="raise"), pytest.raises(FloatingPointError):
             binary.divide(x, x)
-    strict = {kind: "raise" for kind in np.geterr()}
+    strict = dict.fromkeys(np.geterr(), "raise")
     with np.errstate(all="ignore"), pytest.raises(FloatingPointError):      # as a worker, which has its own
         arrays._slice(0, 1, np.divide, np.empty(3), [x[:3], x[:3]], strict)

@@ -123,8 +123,8 @@ def test_concurrent_callers():
         for _ in range(300):
             counts = np.zeros(6, np.int64)
             kernel(address, counts, 300)
-            seen = []
-            run(lambda part, parts: seen.append(part), parts=3)
+            seen: list[int] = []
+            run(lambda part, parts, seen=seen: seen.append(part), parts=3)
             if (counts != 1).any() or sorted(seen) != [0, 1, 2]:
                 wrong.append((counts, seen))
 

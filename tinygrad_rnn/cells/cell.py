@@ -242,7 +242,7 @@ class Cell(Definition):
             return numpy_source(self)
         if dtype not in ("float32", "float64"):
             raise ValueError(f"source: dtype must be 'float32', 'float64' or 'numpy', got {dtype!r}")
-        from .compiled import generated_source      # the compiler stands on this file
+        from .compiled import generated_source  # the compiler stands on this file
         return generated_source(self, dtype)
 
     def draw(self, unrolled: int | None = None) -> str:

@@ -117,7 +117,7 @@ def gufunc(kernel: Callable[..., None], signature: str, kinds: Sequence[str] = (
         e.restore_flags(flags)
 
     loops = [native(loop, f"gufunc_{name}_{kind}", kind[0])[kind[0]] for kind in kinds]
-    dtypes = [np.dtype(c) for kind in kinds for c in kind]
+    dtypes = [np.dtype(np.int64 if c == "q" else c) for kind in kinds for c in kind]
     return _make(loops, dtypes, len(sides[0]), name, kernel.__doc__ or "", signature)
 
 
