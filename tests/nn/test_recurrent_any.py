@@ -185,6 +185,20 @@ def test_every_option_compiled_and_readable(options, rng) -> None:
         close(gradients(a, x, state, lengths), gradients(b, x, state, lengths))
 
 
+@pytest.mark.parametrize(("name", "B", "D", "H"), [("lstm", 3, 131, 650), ("gru_reset_before", 33, 65, 129),
+                                                   ("lstm_projection", 7, 37, 258), ("rnn", 1, 301, 517)])
+@pytest.mark.parametrize("lengths", [False, True])
+def test_compiled_equals_readable_at_real_sizes(name, B, D, H, lengths, rng) -> None:
+    """Two layers: mistakes in how products are cut into blocks do not show at H = 4."""
+    a, b = (built(name, D, H, 2, fused=fused) for fused in (True, False))
+    for layer in (a, b):
+        for parameter in layer.parameters():
+            parameter.data *= H ** -0.5
+    x, state = rng.normal(size=(4, B, D)), states(a, B, rng)
+    lengths = rng.integers(1, 5, B) if lengths else None
+    close(gradients(a, x, state, lengths), gradients(b, x, state, lengths), 1e-8)
+
+
 def test_sizes_of_their_own(rng) -> None:
     a, b = (built("lstm", 3, [4, 6, 5], 3, bidirectional=True, fused=fused) for fused in (True, False))
     x, state = rng.normal(size=(4, 2, 3)), states(a, 2, rng)

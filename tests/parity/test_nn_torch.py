@@ -86,6 +86,86 @@ def test_ragged_batches_equal_packed_sequences(kind, rng) -> None:
         close(a, b)
 
 
+@pytest.mark.parametrize(("kind", "num_layers", "bidirectional", "bias", "proj", "given"), [
+    case for case in itertools.product(KINDS, (1, 2), NO_YES, NO_YES, (0, 3), NO_YES)
+    if case[0] == "LSTM" or not case[4]])
+def test_ragged_batches_with_gradients(kind, num_layers, bidirectional, bias, proj, given, rng) -> None:
+    """Against packed sequences, with cotangents on outputs and on final states."""
+    lengths, ways = [3, 6, 1, 4], num_layers * (1 + bidirectional)
+    options = dict(num_layers=num_layers, bidirectional=bidirectional, bias=bias)
+    options |= {"proj_size": proj} if proj else {}
+    ours, theirs = getattr(nn, kind)(4, 5, **options), getattr(torch.nn, kind)(4, 5, **options)
+    twins(ours, theirs)
+    x, their_x = both(rng.normal(size=(6, 4, 4)))
+    pairs = [both(rng.normal(size=(ways, 4, width))) for width in (proj or 5, 5)][:1 + (kind == "LSTM")]
+    state, their_state = zip(*pairs) if kind == "LSTM" else pairs[0]
+    output, final = ours(x, state if given else None, lengths)
+    pack = torch.nn.utils.rnn.pack_padded_sequence(their_x, lengths, enforce_sorted=False)
+    packed, their_final = theirs(pack, their_state if given else None)
+    their_output = torch.nn.utils.rnn.pad_packed_sequence(packed)[0]
+    final, their_final = (final, their_final) if kind == "LSTM" else ((final,), (their_final,))
+    loss, their_loss = 0.0, 0.0
+    for a, b in zip((output, *final), (their_output, *their_final)):
+        close(a, b)
+        w = rng.normal(size=a.shape)
+        loss, their_loss = loss + (a * w).sum(), their_loss + (b * torch.tensor(w)).sum()
+    loss.backward()
+    their_loss.backward()
+    close(x.grad, their_x.grad)
+    same_gradients(ours, theirs)
+    for a, b in pairs if given else ():
+        close(a.grad, b.grad)
+
+
+@pytest.mark.parametrize(("kind", "B", "D", "H", "options"), [
+    ("LSTM", 20, 201, 650, {}), ("LSTM", 33, 65, 131, {"bidirectional": True}),
+    ("LSTM", 7, 129, 257, {"proj_size": 99}),
+    ("GRU", 20, 201, 512, {}), ("GRU", 1, 63, 129, {"bidirectional": True}), ("RNN", 17, 127, 650, {}),
+    ("RNN", 5, 300, 128, {"nonlinearity": "relu", "bidirectional": True})])
+def test_two_layers_at_real_sizes(kind, B, D, H, options, rng) -> None:
+    ours, theirs = getattr(nn, kind)(D, H, 2, **options), getattr(torch.nn, kind)(D, H, 2, **options)
+    twins(ours, theirs)
+    x, their_x = both(rng.normal(size=(5, B, D)))
+    output, their_output = ours(x)[0], theirs(their_x)[0]
+    close(output, their_output)
+    w = rng.normal(size=output.shape)
+    (output * w).sum().backward()
+    (their_output * torch.tensor(w)).sum().backward()
+    close(x.grad, their_x.grad, atol=1e-9)
+    for (_, a), (_, b) in zip(ours.named_parameters(), theirs.named_parameters()):
+        close(a.grad, b.grad, atol=1e-9)
+
+
+@pytest.mark.parametrize(("kind", "bias"), list(itertools.product(KINDS, NO_YES)))
+def test_single_steps(kind, bias, rng) -> None:
+    ours, theirs = getattr(nn, kind + "Cell")(4, 5, bias), getattr(torch.nn, kind + "Cell")(4, 5, bias)
+    twins(ours, theirs)
+    x, their_x = both(rng.normal(size=(3, 4)))
+    pairs = [both(rng.normal(size=(3, 5))) for _ in range(1 + (kind == "LSTM"))]
+    state, their_state = zip(*pairs) if kind == "LSTM" else pairs[0]
+    for given in (False, True):
+        found, wanted = ours(x, *[state] * given), theirs(their_x, *[their_state] * given)
+        found, wanted = (found, wanted) if kind == "LSTM" else ((found,), (wanted,))
+        for a, b in zip(found, wanted):
+            close(a, b)
+    sum((a.sum() for a in found), start=0.0).backward()
+    sum(b.sum() for b in wanted).backward()
+    close(x.grad, their_x.grad)
+    same_gradients(ours, theirs)
+    for a, b in pairs:
+        close(a.grad, b.grad)
+    again = getattr(nn, kind + "Cell")(4, 5, bias)
+    interop.torch.load(again, theirs.state_dict())
+    assert list(interop.torch.state_dict(again)) == list(theirs.state_dict())
+
+
+def test_a_stepper_equals_their_layer(rng) -> None:
+    ours, theirs = nn.LSTM(65, 129, 2), torch.nn.LSTM(65, 129, 2)
+    ours.load_state_dict(theirs.state_dict())
+    x, stepper = rng.normal(size=(6, 1, 65)).astype(np.float32), ours.stepper()
+    close(np.stack([stepper(row) for row in x]), theirs(torch.tensor(x))[0], rtol=1e-4, atol=1e-5)
+
+
 def test_relu_rnn_and_unbatched(rng) -> None:
     ours, theirs = nn.RNN(4, 5, 2, "relu"), torch.nn.RNN(4, 5, 2, "relu")
     twins(ours, theirs)
