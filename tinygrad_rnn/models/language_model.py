@@ -197,14 +197,19 @@ def sample(model: LanguageModel, prompt: Any, length: int, temperature: float = 
 
 def _draws(model: LanguageModel, prompt: np.ndarray, length: int, temperature: float,
            rng: np.random.Generator) -> Iterator[int]:
-    read, state = prompt, None
-    for _ in range(length):
-        # Not around the loop: between two tokens the caller's code runs, in the caller's modes.
-        with no_grad(), _evaluating(model):
-            logits, state = model(read[:, None], state)     # (N,) -> (N, 1): one stream
-        token = _choose(logits.numpy()[-1, 0], temperature, rng)
+    if not length:
+        return
+    # Never around a yield: between two tokens the caller's code runs, in the caller's modes.
+    with no_grad(), _evaluating(model):
+        logits, state = model(prompt[:, None])      # (N,) -> (N, 1): one stream
+        step = model.lstm.stepper(state)
+    logits = logits[-1, 0]
+    for _ in range(length - 1):
+        token = _choose(logits.numpy(), temperature, rng)
         yield token
-        read = np.array([token])
+        with no_grad():
+            logits = model.linear(step(model.embedding.weight.data[token]))
+    yield _choose(logits.numpy(), temperature, rng)
 
 
 def _choose(logits: np.ndarray, temperature: float, rng: np.random.Generator) -> int:
