@@ -17,6 +17,9 @@ the odyssey's variants, MUT1 to MUT3                   cells/odyssey.py, cells/m
 symbols and notation of every source                   cells/sources.py
 back-propagation through time, derived                 cells/derivative.py
 a recurrence over a whole sequence, compiled           kernels/sequence.py
+dropout and zoneout inside the recurrence              cells/regularise.py
+back-propagation in little memory, sqrt(T) segments    cells/segments.py
+deep, bidirectional and ragged recurrent layers        nn/stack.py
 embedding as a row of a table, e_w = E o_w             nn/embedding.py
 start values (Xavier, He, orthogonal)                  nn/init.py
 losses                                                 nn/losses.py

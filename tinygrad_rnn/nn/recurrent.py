@@ -183,6 +183,16 @@ class Recurrent(Stack):
         """x (T, B, n) with one mask for all steps, (B, n)."""
         return x * self._mask(x.shape[1:], p) if p and self.training else x
 
+    def options(self) -> dict[str, Any]:
+        """The arguments beside the cell, plain numbers and strings: `Recurrent(cell, **layer.options())` is like it.
+
+        An `init` of one's own is left out: it says where parameters start, and not what they are.
+        """
+        names = ("input_size", "num_layers", "bidirectional", "batch_first", "dropout", "variational_dropout", "skip",
+                 "fused", "checkpoint_every", "naive_dropout")
+        return {**{name: getattr(self, name) for name in names}, "hidden_size": self.hidden_size,
+                "zoneout": tuple(self.zoneout.values()), "init": "uniform" if callable(self.init) else self.init}
+
     def extra_repr(self) -> str:
         """The cell, sizes, and the options that are not the default."""
         options = {"num_layers": 1, "bidirectional": False, "batch_first": False, "dropout": 0.0,
