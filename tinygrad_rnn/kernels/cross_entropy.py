@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from . import functions
-from .arrays import LARGE, as_float, share_rows
+from .arrays import LARGE, as_float
 from .fold import MAX, Reduction, fold_row
 from .llvm import Emit, Int, V
-from .ufunc import Operand, gufunc
+from .ufunc import Operand, gufunc, use_threads
 
 # What rows are folded to, in float64.
 EXPONENTIALS = Reduction("exponentials", element=lambda x, largest: functions.exp(x - largest))
@@ -130,15 +130,11 @@ def _rows(x: Any, name: str) -> np.ndarray:
     return x if x.strides[-1] == x.itemsize or x.shape[-1] == 1 else np.ascontiguousarray(x)
 
 
-def _same_shape(kernel: Callable[..., None], *inputs: np.ndarray) -> np.ndarray:
-    """A kernel from rows to as many rows of the same length."""
-    x = inputs[-1]
-    if x.size < LARGE:
-        return _compiled(kernel)(*inputs)
-    out = np.empty(x.shape, x.dtype)
-    table = (-1, x.shape[-1])
-    share_rows(_compiled(kernel), [a.reshape(table) for a in inputs], [out.reshape(table)])
-    return out
+def _apply(kernel: Callable[..., None], *inputs: np.ndarray) -> Any:
+    """For every row, by all threads if it pays."""
+    if max(x.size for x in inputs) >= LARGE:
+        use_threads()
+    return _compiled(kernel)(*inputs)
 
 
 # ---- what is called ------------------------------------------------------------------------------------------------
@@ -149,32 +145,27 @@ def softmax(x: np.ndarray) -> np.ndarray:
 
     Raises ValueError for rows without elements, TypeError for a dtype that is neither float nor integer.
     """
-    return _same_shape(softmax_row, _rows(x, "softmax"))
+    return _apply(softmax_row, _rows(x, "softmax"))
 
 
 def log_softmax(x: np.ndarray) -> np.ndarray:
     """x - log(sum(e^x)) along the last axis: log-probabilities in nats."""
-    return _same_shape(log_softmax_row, _rows(x, "log_softmax"))
+    return _apply(log_softmax_row, _rows(x, "log_softmax"))
 
 
 def logsumexp(x: np.ndarray) -> np.ndarray:
     """log(sum(e^x)) along the last axis, which goes."""
-    x = _rows(x, "logsumexp")
-    if x.size < LARGE:
-        return _compiled(logsumexp_row)(x)
-    out = np.empty(x.shape[:-1], x.dtype)
-    share_rows(_compiled(logsumexp_row), [x.reshape(-1, x.shape[-1])], [out.reshape(-1)])
-    return out[()]
+    return _apply(logsumexp_row, _rows(x, "logsumexp"))
 
 
 def softmax_backward(g: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Gradient of x from that of y = softmax(x): y (g - sum(g y))."""
-    return _same_shape(softmax_backward_row, *_rows_alike(g, y, "softmax_backward"))
+    return _apply(softmax_backward_row, *_rows_alike(g, y, "softmax_backward"))
 
 
 def log_softmax_backward(g: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Gradient of x from that of y = log_softmax(x): g - e^y sum(g)."""
-    return _same_shape(log_softmax_backward_row, *_rows_alike(g, y, "log_softmax_backward"))
+    return _apply(log_softmax_backward_row, *_rows_alike(g, y, "log_softmax_backward"))
 
 
 def _rows_alike(g: Any, y: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -205,9 +196,7 @@ def nll_forward(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np
     """
     logits = _rows(logits, "nll_forward: logits")
     targets = _classes(targets, logits, "nll_forward")
-    outs = [np.empty(len(logits), logits.dtype) for _ in range(2)]
-    share_rows(_compiled(nll_row), [logits, targets], outs)
-    return outs[0], outs[1]
+    return _apply(nll_row, logits, targets)
 
 
 def nll_backward(g: np.ndarray, logits: np.ndarray, sums: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -227,9 +216,7 @@ def nll_backward(g: np.ndarray, logits: np.ndarray, sums: np.ndarray, targets: n
     g, sums = (np.asarray(a, logits.dtype) for a in (g, sums))
     if g.shape != targets.shape or sums.shape != targets.shape:
         raise ValueError(f"nll_backward: g and sums must be {targets.shape}, got {g.shape} and {sums.shape}")
-    out = np.empty(logits.shape, logits.dtype)
-    share_rows(_compiled(nll_backward_row), [g, logits, sums, targets], [out])
-    return out
+    return _apply(nll_backward_row, g, logits, sums, targets)
 
 
 def _classes(targets: Any, logits: np.ndarray, name: str) -> np.ndarray:

@@ -24,7 +24,7 @@ import numpy as np
 
 from . import functions
 from .arrays import FLOAT32, FLOAT64, LARGE, as_float, large, split_ufunc
-from .ufunc import joint_ufunc
+from .ufunc import joint_ufunc, use_threads
 
 
 def _array_function(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,7 +37,11 @@ def _array_function(function: Callable[..., Any]) -> Callable[..., Any]:
         if ufunc is None:
             ufunc = joint_ufunc(function, len(inputs))
         inputs = tuple(x if i and type(x) in (int, float) else as_float(x, name) for i, x in enumerate(inputs))
-        return split_ufunc(ufunc, inputs, out) if large(inputs[0]) else ufunc(*inputs, out)
+        if large(inputs[0]):
+            if not inputs[0].flags.forc:
+                return split_ufunc(ufunc, inputs, out)
+            use_threads()
+        return ufunc(*inputs, out)
 
     def of_one(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         if ufunc and type(x) is np.ndarray and x.size < LARGE and ((kind := x.dtype) is FLOAT32 or kind is FLOAT64):

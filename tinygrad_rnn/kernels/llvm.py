@@ -343,6 +343,14 @@ class Emit:
     def load_int(self, address: Int) -> Int:
         return Int(self, self.b.load(self.b.inttoptr(address.v, I64.as_pointer())))
 
+    def store_int(self, address: Int, n: Int) -> None:
+        self.b.store(n.v, self.b.inttoptr(address.v, I64.as_pointer()))
+
+    def call(self, address: Int, *args: Int) -> None:
+        """Call the C function void(int64, ...) at an address."""
+        function = ir.FunctionType(ir.VoidType(), [I64] * len(args)).as_pointer()
+        self.b.call(self.b.inttoptr(address.v, function), [a.v for a in args])
+
     def prefetch(self, address: Int) -> None:
         """Have the cache line of an address fetched; never faults."""
         function = self.function("llvm.prefetch.p0", ir.VoidType(), [BYTE_POINTER, I32, I32, I32])

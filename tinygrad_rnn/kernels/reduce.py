@@ -13,7 +13,6 @@ An array is seen as (outer, length, inner), where length is what is reduced, if 
 its rows are reduced, else its columns; either kernel reads memory in its own order.
 """
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,11 +31,12 @@ from .fold import (
     TOTAL,
     Reduction,
 )
-from .threads import get_num_threads, run
+from .threads import get_num_threads
+from .ufunc import use_threads
 
 Axis = int | tuple[int, ...] | None
 
-COLUMNS = 256       # a thread takes a multiple of so many columns, so that no two write to one cache line
+COLUMNS = 64        # a thread takes a multiple of so many columns, so that no two write to one cache line
 
 
 # ---- axes ----------------------------------------------------------------------------------------------------------
@@ -85,21 +85,24 @@ def _ordered(y: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
 # ---- threads -------------------------------------------------------------------------------------------------------
 
 
-def _apply(kernel: Callable[..., Any], arrays: list[np.ndarray], out: np.ndarray) -> np.ndarray:
-    """A kernel on rows or columns: the threads share the first axis or, if that is short, the columns."""
-    threads = get_num_threads() if arrays[0].size >= LARGE else 1
-    if arrays[0].ndim > 2 and len(out) < threads and out.shape[-1] >= threads * COLUMNS:
-        run(_part_of_columns, kernel, arrays, out, parts=threads)
-    else:
-        share_rows(kernel, arrays, [out])
+def _apply(kernel: np.ufunc, arrays: list[np.ndarray], out: np.ndarray) -> np.ndarray:
+    """A kernel on rows (outer, n) or columns (outer, n, m). Threads share the first axis or the columns."""
+    arrays, done = [*arrays, out], 0
+    if arrays[0].size >= LARGE:
+        use_threads()
+        if arrays[0].ndim > 2 and len(out) < get_num_threads():
+            done = out.shape[-1] // COLUMNS * COLUMNS
+            *inputs, result = (_blocks(a[..., :done]) for a in arrays)
+            kernel(*inputs, out=result)
+    *inputs, result = (a[..., done:] for a in arrays) if done else arrays
+    kernel(*inputs, out=result)
     return out
 
 
-def _part_of_columns(part: int, parts: int, kernel: Callable[..., Any], arrays: list[np.ndarray],
-                     out: np.ndarray) -> None:
-    groups = -(-out.shape[-1] // COLUMNS)
-    chosen = slice(COLUMNS * (groups * part // parts), COLUMNS * (groups * (part + 1) // parts))
-    kernel(*(a[..., chosen] for a in arrays), out=out[..., chosen])
+def _blocks(x: np.ndarray) -> np.ndarray:
+    """(outer, n, m) as (outer, blocks, n, COLUMNS), or (outer, m) as (outer, blocks, COLUMNS): a view."""
+    x = x.reshape(*x.shape[:-1], x.shape[-1] // COLUMNS, COLUMNS)
+    return x.swapaxes(1, 2) if x.ndim == 4 else x
 
 
 def _reduced(r: Reduction, x: np.ndarray, told: np.ndarray | None = None) -> np.ndarray:
@@ -215,7 +218,7 @@ def _position(largest: bool, x: Any, axis: int | None, keepdims: bool) -> np.nda
     outer, _, inner = arranged.shape
     if inner == 1:      # NumPy is fast along rows
         y = np.empty(outer, np.intp)
-        _apply(lambda rows, out: by_numpy(rows, axis=1, out=out[0]), [arranged[:, :, 0]], y)
+        share_rows(lambda rows, out: by_numpy(rows, axis=1, out=out[0]), [arranged[:, :, 0]], [y])
     else:
         y = _apply(kind.columns, [arranged], np.empty((outer, inner))).astype(np.int64)
     return _placed(y, order, x.shape, axes, keepdims)
@@ -241,7 +244,7 @@ def cumulative_sum(x: np.ndarray, axis: int = 0) -> np.ndarray:
     arranged, order = _arranged(x, axes)
     y = np.empty(arranged.shape, x.dtype)
     if arranged.shape[2] == 1:
-        _apply(RUNNING.rows, [arranged[:, :, 0]], y[:, :, 0])
+        share_rows(RUNNING.rows, [arranged[:, :, 0]], [y[:, :, 0]])
     else:
         _apply(RUNNING.columns, [arranged], y)
     return _ordered(y.reshape([x.shape[a] for a in order]), order)

@@ -2,7 +2,7 @@
 
 A ufunc brings what an elementwise operation needs beside its arithmetic, all of it in C: broadcasting, strides, `out=`,
 allocation, overlap, dispatch in a quarter of a microsecond, and it runs without the GIL. We only supply the innermost
-loop.
+loop; a large one is shared out to the thread pool from within.
 """
 import ctypes
 import re
@@ -13,13 +13,25 @@ from typing import Any
 import numpy as np
 from numpy._core import umath
 
+from . import threads
+from .arrays import LARGE
 from .jit import Compiled, native
 from .llvm import Emit, Int, V
+from .pool import RUN
 
 # Entries of the ufunc table in NumPy's C interface: PyUFunc_FromFuncAndData, and the same with ...AndSignature.
 _FROM_FUNC_AND_DATA, _WITH_SIGNATURE = 1, 31
 _NO_IDENTITY = -1
 _alive: list[Any] = []  # NumPy keeps pointers to these
+_shared = np.zeros(2, np.int64)  # what all loops look at: the address of the pool, or 0, and its number of threads
+
+
+def use_threads() -> None:
+    """To be called before a ufunc of ours gets a large array: its loop then finds the pool as it is now."""
+    _shared[:] = threads.pool_address(), threads.get_num_threads()
+
+
+# ---- elementwise ----------------------------------------------------------------------------------------------------
 
 
 def ufunc(function: Callable[..., V], inputs: int, name: str | None = None, dtypes: str = "fd") -> Compiled:
@@ -43,12 +55,15 @@ def joint_ufunc(function: Callable[..., V], inputs: int, name: str | None = None
 
 
 def _loop(function: Callable[..., V], inputs: int) -> Callable[..., None]:
-    """The loop that NumPy calls: addresses of operands, of the length, and of the strides."""
+    """A part of the loop that NumPy calls; the context: addresses of operands, of the length, of the strides."""
 
-    def loop(e: Emit, operands: Int, length: Int, strides: Int, data: Int) -> None:
-        n = e.load_int(length)
-        address = [e.load_int(operands + 8 * i) for i in range(inputs + 1)]
+    def loop(e: Emit, part: Int, parts: Int, context: Int) -> None:
+        operands, length, strides = (e.load_int(context + 8 * i) for i in range(3))
+        total = e.load_int(length)
+        first = total * part // parts
+        n = total * (part + 1) // parts - first
         stride = [e.load_int(strides + 8 * i) for i in range(inputs + 1)]
+        address = [e.load_int(operands + 8 * i) + first * s for i, s in enumerate(stride)]
         flags = e.save_flags()
         simple = stride[inputs] == e.size
         for s in stride[:inputs]:
@@ -84,6 +99,9 @@ def _loop(function: Callable[..., V], inputs: int) -> Callable[..., None]:
     return loop
 
 
+# ---- whole rows ------------------------------------------------------------------------------------------------------
+
+
 def gufunc(kernel: Callable[..., None], signature: str, kinds: Sequence[str] = ("ff", "dd"),
            name: str | None = None) -> np.ufunc:
     """A function of whole rows as a generalised ufunc, compiled for all its kinds at once.
@@ -102,23 +120,26 @@ def gufunc(kernel: Callable[..., None], signature: str, kinds: Sequence[str] = (
     cores = [core for side in sides for core in side]
     sizes = list(dict.fromkeys(size for core in cores for size in core))
 
-    def loop(e: Emit, operands: Int, dimensions: Int, strides: Int, data: Int) -> None:
+    def loop(e: Emit, part: Int, parts: Int, context: Int) -> None:
+        operands, dimensions, strides = (e.load_int(context + 8 * i) for i in range(3))
         outer, *lengths = (e.load_int(dimensions + 8 * i) for i in range(1 + len(sizes)))
+        first = outer * part // parts
         steps = [e.load_int(strides + 8 * i) for i in range(len(cores))]
         inner = (e.load_int(strides + 8 * i) for i in range(len(cores), len(cores) + sum(map(len, cores))))
         core_strides = [tuple(next(inner) for _ in core) for core in cores]
+        addresses = [e.load_int(operands + 8 * i) + first * step for i, step in enumerate(steps)]
         flags = e.save_flags()
 
         def row(_: Int, *addresses: Int) -> list[Int]:
             kernel(e, lengths, *map(Operand, addresses, core_strides))
             return [address + step for address, step in zip(addresses, steps)]
 
-        e.loop(outer, row, *(e.load_int(operands + 8 * i) for i in range(len(cores))))
+        e.loop(outer * (part + 1) // parts - first, row, *addresses)
         e.restore_flags(flags)
 
     loops = [native(loop, f"gufunc_{name}_{kind}", kind[0])[kind[0]] for kind in kinds]
     dtypes = [np.dtype(np.int64 if c == "q" else c) for kind in kinds for c in kind]
-    return _make(loops, dtypes, len(sides[0]), name, kernel.__doc__ or "", signature)
+    return _make(loops, dtypes, len(sides[0]), name, kernel.__doc__ or "", signature, len(sizes))
 
 
 @dataclass(frozen=True)
@@ -129,14 +150,36 @@ class Operand:
     strides: tuple[Int, ...]
 
 
-def _make(loops: list[int], dtypes: list[np.dtype], inputs: int, name: str, doc: str, signature: str = "") -> np.ufunc:
-    """dtypes: those of all operands, for one loop after the other."""
+# ---- what NumPy calls ------------------------------------------------------------------------------------------------
+
+
+@native
+def enter(e: Emit, operands: Int, dimensions: Int, strides: Int, data: Int) -> None:
+    """Every loop: run it whole, or by the threads of the pool if there is enough to do."""
+    shared, loop, sizes = (e.load_int(data + 8 * i) for i in range(3))
+    context = e.scratch(3)
+    for i, address in enumerate((operands, dimensions, strides)):
+        e.store_int(context + 8 * i, address)
+    work, = e.loop(sizes, lambda k, product: [product * e.load_int(dimensions + 8 * (k + 1))], e.load_int(dimensions))
+    pool, number = e.load_int(shared), e.load_int(shared + 8)
+    several = (work >= LARGE) & (pool != 0) & (e.load_int(dimensions) > 1)
+    with e.when(several):
+        e.call(e.load_int(pool + RUN), pool, number, loop, context)
+    with e.when(~several):
+        e.call(loop, e.int(0), e.int(1), context)
+
+
+def _make(loops: list[int], dtypes: list[np.dtype], inputs: int, name: str, doc: str, signature: str = "",
+          sizes: int = 0) -> np.ufunc:
+    """dtypes: those of all operands, for one loop after the other; sizes: how many core dimensions there are."""
     get_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
         ("PyCapsule_GetPointer", ctypes.pythonapi))
     table = ctypes.cast(get_pointer(umath._UFUNC_API, None), ctypes.POINTER(ctypes.c_void_p))
     parameters = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_int,
                   ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int]
-    functions, data = (ctypes.c_void_p * len(loops))(*loops), (ctypes.c_void_p * len(loops))()
+    words = [np.array([_shared.ctypes.data, loop, sizes], np.int64) for loop in loops]
+    functions = (ctypes.c_void_p * len(loops))(*[enter[np.float64]] * len(loops))
+    data = (ctypes.c_void_p * len(loops))(*(w.ctypes.data for w in words))
     kinds = bytes(dtype.num for dtype in dtypes)
     text = name.encode(), doc.encode()
     outputs = len(dtypes) // len(loops) - inputs
@@ -144,5 +187,5 @@ def _make(loops: list[int], dtypes: list[np.dtype], inputs: int, name: str, doc:
     entry = _FROM_FUNC_AND_DATA
     if signature:
         entry, parameters, args = _WITH_SIGNATURE, [*parameters, ctypes.c_char_p], [*args, signature.encode()]
-    _alive.append(args)
+    _alive.append((args, words))
     return ctypes.PYFUNCTYPE(ctypes.py_object, *parameters)(table[entry])(*args)
