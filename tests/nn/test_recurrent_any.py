@@ -503,6 +503,7 @@ LSTM = CELLS["lstm"]
     (lambda: nn.Recurrent(LSTM, 3, 4, checkpoint_every="all"), ValueError, "'sqrt', got 'all'"),
     (lambda: nn.Recurrent(LSTM, 3, 4, checkpoint_every=0), ValueError, "checkpoint_every must be at least 1"),
     (lambda: nn.Recurrent(LSTM, 3, 4, checkpoint_every=2, fused=False), ValueError, "runs step by step"),
+    (lambda: nn.Recurrent(LSTM.but("g = tanh(W(x, state))", inputs="x state"), 3, 4), ValueError, "'state' is an arg"),
     (lambda: nn.Recurrent(CELLS["mut1"], 3, 4), ValueError, "x stands without a matrix, which needs D = 4"),
     (lambda: nn.Recurrent(FURTHER, 3, [4, 5], 2), ValueError, "layer 0 it is 4 wide, for layer 1 5: give its width"),
     (lambda: nn.Recurrent(LSTM, 64, 2)(np.zeros((3, 2, 40), np.float32)), ValueError,
@@ -534,6 +535,31 @@ def test_a_state_that_was_not_detached_is_named() -> None:
     layer.zero_grad()
     layer(X, tuple(s.detach() for s in state))[0].sum().backward()
     assert layer.b_i_l0.grad is not None
+
+
+def test_a_state_is_carried_detached_and_reset_row_by_row(rng) -> None:
+    """As over a stream of texts: row 1 begins anew in the middle."""
+    layer = built("lstm", 3, 4, 2)
+    x = rng.normal(size=(6, 3, 3))
+    first, state = layer(x[:3])
+    goes_on = np.array([1.0, 0.0, 1.0])[:, None]
+    second, _ = layer(tensor(x[3:], requires_grad=True), tuple(s.detach() * goes_on for s in state))
+    whole, fresh = layer(x)[0].numpy(), layer(x[3:])[0].numpy()
+    np.testing.assert_array_equal(second.numpy()[:, [0, 2]], whole[3:, [0, 2]])
+    np.testing.assert_array_equal(second.numpy()[:, 1], fresh[:, 1])
+    layer.zero_grad()
+    second.sum().backward()
+    assert layer.W_i_x_l0.grad is not None      # and no error: what was detached is not gone through again
+
+
+def test_batches_of_none_and_narrower_inputs() -> None:
+    layer = nn.Recurrent(LSTM, 3, 4, 2, bidirectional=True, rng=1)
+    output, (h, c) = layer(np.zeros((5, 0, 3), np.float32), return_gates=False)
+    assert output.shape == (5, 0, 8) and h.shape == c.shape == (4, 0, 4)
+    x = np.ones((5, 2, 3), np.float32)
+    layer.astype(np.float64)
+    assert layer(x)[0].dtype == np.float64
+    np.testing.assert_array_equal(layer(x)[0].numpy(), layer(x.astype(np.float64))[0].numpy())
 
 
 def test_masks_and_integers_as_further_inputs(rng) -> None:

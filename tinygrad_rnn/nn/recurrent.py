@@ -81,6 +81,8 @@ class Recurrent(Stack):
         if not isinstance(cell, Cell):
             raise TypeError(f"Recurrent: cell must be a Cell, as cells.catalogue()['lstm'], got {type(cell).__name__}")
         positive("Recurrent", input_size=input_size, num_layers=num_layers)
+        if taken := {"x", "state", "lengths", "reverse", "return_gates"} & {*cell.inputs[1:]}:
+            raise ValueError(f"Recurrent: the cell's input {min(taken)!r} is an argument of the layer: rename it")
         self.cell, self.input_size, self.hidden_size, self.num_layers = cell, input_size, hidden_size, num_layers
         self.bidirectional, self.batch_first = bool(bidirectional), bool(batch_first)
         self.dropout = probability("Recurrent", dropout, "dropout")

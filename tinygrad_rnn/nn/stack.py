@@ -126,6 +126,7 @@ class Stack(Module):
         steps, batch = x.shape[:2]
         if lengths is not None:
             lengths = ragged.checked(type(self).__name__, lengths, steps, batch)
+            lengths = None if (lengths == steps).all() else lengths
         given = self.further(inputs, steps, batch, batched)
         before = self.unpacked(state, batch, batched)
         after: list[tuple[Any, ...]] = []
