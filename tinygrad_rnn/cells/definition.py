@@ -131,7 +131,7 @@ class Definition:
         nodes = topological(row.expression for row in self.rows.values())
         return frozenset(n.args[k].data for n in nodes if n.op in STEPS for k in STEPS[n.op].sequence)
 
-    @property
+    @cached_property
     def graph(self) -> Graph:
         """The equations as symbols."""
         return Graph(tuple((name, row.expression) for name, row in self.rows.items()), tuple(self.functions.values()),

@@ -104,6 +104,7 @@ class Recurrent(Stack):
             raise ValueError("Recurrent: checkpoint_every works on compiled cells; this one runs step by step")
         self._hidden_sizes = _each_layer(hidden_size, num_layers)
         self._widths = []
+        self._names = [[name + suffix for name in cell.parameters] for suffix in self._suffixes()]
         for k in range(num_layers):
             self._declare(k)
         if any((self.dropout, *self.variational_dropout, self.naive_dropout, *self.zoneout.values())):
@@ -145,16 +146,9 @@ class Recurrent(Stack):
             return super().input_width(layer)
         return self.input_size + self._directions * sum(widths[0] for widths in self._widths[:layer])
 
-    @property
-    def first(self) -> Tensor:
-        """The first parameter; of a cell without any, an empty array."""
-        first = next(iter(self.cell.parameters), None)
-        return constant(np.zeros(0, np.float32)) if first is None else getattr(self, f"{first}_l0")
-
     # ---- one run ----------------------------------------------------------------------------------------------------
     def part(self, k: int, steps: int, batch: int) -> Part:
-        layer, suffix = k // self._directions, self._suffixes()[k]
-        tensors = [getattr(self, name + suffix) for name in self.cell.parameters]
+        layer, tensors = k // self._directions, [getattr(self, name) for name in self._names[k]]
         cell, inputs = self.cell, {}
         widths = {s.row: width for s, width in zip(cell.carried, self._widths[layer])}
         if self.training and (p := self.variational_dropout[1] or self.naive_dropout):

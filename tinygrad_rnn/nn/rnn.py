@@ -88,29 +88,22 @@ class PackedStack(Stack):
         """PyTorch's names, order and start: everything uniform in +-1/sqrt(hidden_size)."""
         rows, bound = len(self._form.rows) * self.hidden_size, self.hidden_size ** -0.5
         start = partial(init.uniform_, a=-bound, b=bound)
+        biases = ["bias_ih", "bias_hh"] * self.bias
+        names = ["weight_ih", "weight_hh", *biases, *["weight_hr"] * bool(self.proj_size)]
+        self._names = [[name + suffix for name in names] for suffix in self._suffixes()]
         for k, suffix in enumerate(self._suffixes()):
             self.declare("weight_ih" + suffix, (rows, self.input_width(k // self._directions)), start)
             self.declare("weight_hh" + suffix, (rows, self._widths[0][0]), start)
-            for name in ("bias_ih", "bias_hh") if self.bias else ():
+            for name in biases:
                 self.declare(name + suffix, (rows,), start if self.forget_bias is None else partial(
                     _uniform_but, bound=bound, where=slice(self.hidden_size, 2 * self.hidden_size),
                     value=self.forget_bias if name == "bias_ih" else 0.0))
             if self.proj_size:
                 self.declare("weight_hr" + suffix, (self.proj_size, self.hidden_size), start)
 
-    @property
-    def first(self) -> Tensor:
-        """weight_ih of the first layer."""
-        first: Tensor = getattr(self, "weight_ih" + self._suffixes()[0])
-        return first
-
-    def _names(self) -> list[str]:
-        return ["weight_ih", "weight_hh", *["bias_ih", "bias_hh"] * self.bias, *["weight_hr"] * bool(self.proj_size)]
-
     def part(self, k: int, steps: int, batch: int) -> Part:
         """Layer k // directions in direction k % directions."""
-        suffix = self._suffixes()[k]
-        return Part(self.cell, self.hidden_size, self._form, [getattr(self, n + suffix) for n in self._names()])
+        return Part(self.cell, self.hidden_size, self._form, [getattr(self, name) for name in self._names[k]])
 
     def extra_repr(self) -> str:
         """Sizes, and the options that are not the default."""

@@ -38,6 +38,9 @@ class Part(NamedTuple):
     inputs: Mapping[str, Any] = MappingProxyType({})
 
 
+_NOTHING = constant(np.zeros(0, np.float32))
+
+
 class Stack(Module):
     """Layers of a recurrent cell.
 
@@ -65,6 +68,7 @@ class Stack(Module):
     cell: Cell
     _hidden_sizes: list[int]            # one a layer
     _widths: list[tuple[int, ...]]      # of each layer's states, in the order of cell.states
+    _names: list[list[str]]             # of the parameters of each layer and direction
     _bare_state = False                 # of a cell with one state: is it that state, or a tuple of one?
 
     def part(self, k: int, steps: int, batch: int) -> Part:
@@ -73,8 +77,8 @@ class Stack(Module):
 
     @property
     def first(self) -> Tensor:
-        """The first parameter, whose dtype is the layer's."""
-        raise NotImplementedError
+        """The first parameter, whose dtype is the layer's; an empty one of a cell without any."""
+        return getattr(self, self._names[0][0]) if self._names[0] else _NOTHING
 
     @property
     def _directions(self) -> int:
