@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_rnn import nn, no_grad, tensor
-from tinygrad_rnn.cells import Cell, catalogue, segments
+from tinygrad_rnn.autograd.primitive import Primitive
+from tinygrad_rnn.cells import Cell, catalogue, register_step, segments
+from tinygrad_rnn.cells.functions import STEPS, UNITWISE
 from tinygrad_rnn.nn import recurrent
 from tinygrad_rnn.nn.dropout import mask
 
@@ -277,6 +279,45 @@ def test_only_what_is_asked_for_gets_a_gradient(rng) -> None:
     assert x.grad.numpy().any()
     with no_grad():
         assert not layer(x)[0].requires_grad
+
+
+@pytest.fixture
+def weighted():
+    """A step primitive: the sum over places s of softmax(query) values[s], for queries and values of one width."""
+    def forward(query, values):
+        e = np.exp((query[:, None] * values).sum(-1))
+        return (e / e.sum(-1, keepdims=True))[..., None].transpose(0, 2, 1) @ values
+
+    operation = Primitive(lambda query, values: forward(query, values)[:, 0], kind="structural", name="weighted",
+                          rules=[None, None])
+    register_step(operation, arity=2, width=0, sequence=(1,), no_gradient=(0, 1))
+    yield operation
+    STEPS.pop("weighted")
+    UNITWISE.pop(operation)
+
+
+def test_cells_that_call_a_step_primitive_run_step_by_step(weighted, rng) -> None:
+    cell = Cell("v = weighted(W(h_prev), values)\nh = tanh(W(x, v))", inputs="x values", name="looking")
+    layer = built(cell, 3, 4, 2, bidirectional=True)
+    assert not layer.compiled
+    x, values, lengths = rng.normal(size=(5, 3, 3)), rng.normal(size=(3, 6, 4)), [5, 2, 4]
+    y, _, gates = layer(x, lengths=lengths, values=values, return_gates=True)
+    p, h = {n.removesuffix("_l0"): v for n, v in layer.state_dict().items() if n.endswith("_l0")}, np.zeros(4)
+    for t in range(4):
+        e = np.exp(values[2] @ (p["W_v_h"] @ h))
+        v = e / e.sum() @ values[2]
+        h = np.tanh(p["W_h_x"] @ x[t, 2] + p["W_h_v"] @ v)
+    np.testing.assert_allclose(gates[0]["v"].numpy()[3, 2], v, atol=1e-12)
+    np.testing.assert_allclose(gates[0]["h"].numpy()[3, 2], h, atol=1e-12)
+    alone, _ = layer(x[:4, 2], values=values[2])
+    np.testing.assert_allclose(alone.numpy(), y.numpy()[:4, 2], atol=1e-12)
+    y.sum().backward()
+    assert layer.W_h_x_l0.grad.numpy().any()
+    stepper, forward = built(cell, 3, 4).stepper(), built(cell, 3, 4)
+    steps = np.stack([stepper(row, values=values[:1]) for row in x[:, 0]])
+    np.testing.assert_allclose(steps, forward(x[:, :1], values=values[:1])[0].numpy()[:, 0], atol=1e-14)
+    with pytest.raises(ValueError, match="fused=True, but looking calls a step primitive"):
+        nn.Recurrent(cell, 3, 4, fused=True)
 
 
 # ---- laws -----------------------------------------------------------------------------------------------------------

@@ -78,17 +78,15 @@ def _pull(g: Any, _y: Any, *values: Any, needed: Sequence[bool], plan: Compiled,
     given = dict(zip(input_names, values))
     learned = wanted_parameters(form, needed[first + states:])
     d_y, *d_state = g
-    d_inputs = {n: np.zeros_like(given[n]) for n in wanted}
+    d_inputs: dict[str, np.ndarray] = {}
     d_parameters: dict[str, np.ndarray] = {}
     for s, before in reversed(list(zip(_segments(plan, x, inputs, lengths, reverse, every), kept))):
         _, _, tape = plan.forward(s.x, before, parameters, s.inputs, s.lengths, reverse)
         found = plan.backward(tape, None if d_y is None else d_y[s.steps], d_state, wanted, learned)
         d_state = [found.state[state.row, state.lag] for state in plan.cell.carried]
         for n, d in found.inputs.items():
-            if d.ndim == 3:
-                d_inputs[n][s.steps] = d
-            else:
-                d_inputs[n] += d
+            total = d_inputs.setdefault(n, np.zeros(given[n].shape, d.dtype))
+            total[s.steps if d.ndim == 3 else ...] += d
         for n, d in found.parameters.items():
             d_parameters[n] = d_parameters[n] + d if n in d_parameters else d
     return (*map(d_inputs.get, input_names), *d_state,
