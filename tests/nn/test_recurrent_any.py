@@ -296,6 +296,18 @@ def weighted():
     UNITWISE.pop(operation)
 
 
+def test_a_step_primitive_without_an_input_of_its_own(rng) -> None:
+    operation = Primitive(lambda a: np.sort(a, -1), kind="structural", name="in_order", rules=[None])
+    register_step(operation, arity=1, no_gradient=(0,))
+    try:
+        layer = built(Cell("h = tanh(W(x) + in_order(h_prev))"), 3, 4)
+        h = layer(rng.normal(size=(2, 1, 3)), return_gates=True)[0].numpy()
+        assert h.shape == (2, 1, 4) and not layer.compiled
+    finally:
+        STEPS.pop("in_order")
+        UNITWISE.pop(operation)
+
+
 def test_cells_that_call_a_step_primitive_run_step_by_step(weighted, rng) -> None:
     cell = Cell("v = weighted(W(h_prev), values)\nh = tanh(W(x, v))", inputs="x values", name="looking")
     layer = built(cell, 3, 4, 2, bidirectional=True)

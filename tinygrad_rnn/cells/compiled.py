@@ -250,7 +250,7 @@ class Compiled:
 
 def generated_source(cell: Cell, dtype: Any) -> str:
     """What Cell.source does: the module does not depend on the dtype, and on sizes only where widths coincide."""
-    if cell.whole:
+    if cell.opaque:
         raise ValueError(f"source: {cell.name} calls a step primitive, whose kernel is its own: such a cell runs step "
                          "by step")
     size = max([64, *(len(value) for value in cell.constants.values() if isinstance(value, tuple))])

@@ -132,6 +132,11 @@ class Definition:
         return frozenset(n.args[k].data for n in nodes if n.op in STEPS for k in STEPS[n.op].sequence)
 
     @cached_property
+    def opaque(self) -> bool:
+        """Does a row call a step primitive, whose kernels are not generated from equations?"""
+        return any(n.op in STEPS for n in topological(row.expression for row in self.rows.values()))
+
+    @cached_property
     def graph(self) -> Graph:
         """The equations as symbols."""
         return Graph(tuple((name, row.expression) for name, row in self.rows.items()), tuple(self.functions.values()),

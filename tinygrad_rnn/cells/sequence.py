@@ -4,7 +4,7 @@ The compiled run is one operation of the tape. Its derivative is compiled too; a
 create_graph), it runs the readable steps again from what it was given and differentiates those, at the price of T steps
 on the tape.
 
-Opaque step primitives (`cell.whole`: inputs that a primitive with kernels of its own is handed as they are) take the
+Cells with step primitives (`cell.opaque`), which have kernels of their own and may be handed whole inputs, take the
 readable path. The seam for a compiled one: a stage of the schedule that calls the primitive's forward kernel between
 two units, and its backward kernel between two backward units, where `Multiply` stands now.
 """
@@ -87,7 +87,7 @@ def run(cell: Cell, hidden_size: int, x: Any, state: Sequence[Any], parameters: 
         parameters = [parameters[name] for name in form.names]
     elif form is None:
         raise TypeError("run: parameters: expected a mapping by name where no form says what they are")
-    if not fused or cell.whole:
+    if not fused or cell.opaque:
         return readable(cell, x, state, form.unpack(parameters), inputs, lengths, reverse)
     names = (tuple(inputs), len(state), form)
     plan = compiled(cell, x.shape[-1], hidden_size, np.dtype(x.dtype))

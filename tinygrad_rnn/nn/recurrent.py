@@ -96,7 +96,7 @@ class Recurrent(Stack):
         if not callable(init):
             _one_of("init", init, INITS)
         self.fused = _one_of("fused", fused, (True, False, "auto"))
-        if fused is True and cell.whole:
+        if fused is True and cell.opaque:
             raise ValueError(f"Recurrent: fused=True, but {cell.name} calls a step primitive, which runs step by step: "
                              "use fused='auto'")
         self.checkpoint_every = _every(checkpoint_every)
