@@ -269,3 +269,9 @@ def test_a_decorator_without_brackets() -> None:
         return w * 2
 
     assert not doubled().requires_grad and (w * 2).requires_grad
+
+
+def test_an_anomaly_is_told_where_warnings_are_errors() -> None:
+    big = tensor(np.float32(3e38), requires_grad=True)
+    with tg.detect_anomaly(), pytest.raises(FloatingPointError, match="multiply"):
+        _ = big * 10
