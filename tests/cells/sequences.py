@@ -73,9 +73,10 @@ def by_kernel(p: Problem, jit: bool | None = None, compiled: Compiled | None = N
     x, *further = p.cell.inputs
     y, last, tape = compiled.forward(p.inputs[x], p.state, p.parameters, {n: p.inputs[n] for n in further},
                                      p.lengths, p.reverse)
-    found = compiled.backward(tape, p.d_y, p.d_last)
+    room = {n: np.full(v.shape, np.nan, v.dtype) for n, v in p.parameters.items()}
+    found = compiled.backward(tape, p.d_y, p.d_last, room=room)
     d_state = [found.state[s.row, s.lag] for s in p.cell.carried]
-    gradients = {n: found.inputs.get(n, np.zeros_like(v)) for n, v in p.inputs.items()} | found.parameters
+    gradients = {n: found.inputs.get(n, np.zeros_like(v)) for n, v in p.inputs.items()} | room
     return named(y, last, d_state, gradients)
 
 

@@ -10,6 +10,7 @@ import tinygrad_rnn as t
 from tests.cells.sequences import by_kernel, by_steps, problem, same
 from tests.cells.tools import worst
 from tinygrad_rnn.cells import Cell, catalogue
+from tinygrad_rnn.cells.arrangement import Arrangement
 from tinygrad_rnn.cells.compiled import WITHOUT_JIT, Compiled
 
 CATALOGUE = catalogue()
@@ -150,23 +151,28 @@ def test_nothing_to_do(options):
 
 
 def test_only_what_is_asked_for(monkeypatch):
-    from tinygrad_rnn import kernels
+    from tinygrad_rnn.cells import gradients
     p = problem(CATALOGUE["lstm"])
     everything = by_kernel(p)
     compiled = Compiled(p.cell, *p.sizes, np.float64)
     _, _, tape = compiled.forward(p.inputs["x"], p.state, p.parameters)
     products = []
-    matmul = kernels.matmul
-    monkeypatch.setattr(kernels, "matmul", lambda a, b: products.append(1) or matmul(a, b))
-    nothing = compiled.backward(tape, p.d_y, p.d_last, inputs=(), parameters=())
-    assert not nothing.inputs and not nothing.parameters and not products
+    into, sums = gradients.into, gradients._column_sums
+    monkeypatch.setattr(gradients, "into", lambda *args: products.append(1) or into(*args))
+    monkeypatch.setattr(gradients, "_column_sums", lambda x: products.append(1) or sums(x))
+    nothing = compiled.backward(tape, p.d_y, p.d_last, inputs=())
+    assert not nothing.inputs and not products
     assert not any(m.source.group == "d_input" for m in compiled._backward(frozenset()).multiplies)
     np.testing.assert_array_equal(nothing.state["h", 1], everything["d state 0"])
-    some = compiled.backward(tape, p.d_y, p.d_last, inputs=("x",), parameters=("W_i_x", "b_f"))
+    room = {name: np.full_like(p.parameters[name], np.nan) for name in ("W_i_x", "b_f")}
+    some = compiled.backward(tape, p.d_y, p.d_last, inputs=("x",), room=room)
     np.testing.assert_array_equal(some.inputs["x"], everything["d x"])
-    assert "W_i_h" not in some.parameters and "b_i" not in some.parameters
-    for name in ("W_i_x", "b_f"):
-        np.testing.assert_array_equal(some.parameters[name], everything[f"d {name}"])
+    assert len(products) == 2               # one for the matrix, one for the sum over rows and steps
+    for name, value in room.items():
+        np.testing.assert_array_equal(value, everything[f"d {name}"])
+    compiled.backward(tape, p.d_y, p.d_last, room=room, add=True)
+    for name, value in room.items():
+        np.testing.assert_allclose(value, 2 * everything[f"d {name}"], rtol=1e-12)
 
 
 @pytest.mark.parity
@@ -274,12 +280,11 @@ def test_a_lag_that_is_off_by_one_is_caught(monkeypatch):
 
 def test_a_wrong_number_of_running_rows_is_caught(monkeypatch):
     from tinygrad_rnn.cells import compiled
-    right = compiled.Arrangement
 
-    class Off(right):
+    class Off(Arrangement):
         def __init__(self, *args):
             super().__init__(*args)
             self.active = np.minimum(self.active + 1, self.batch)
     assert not caught("lstm", lengths=[5, 2, 3, 1])
-    monkeypatch.setattr(compiled, "Arrangement", Off)
+    monkeypatch.setattr(compiled, "arranged", Off)
     assert caught("lstm", lengths=[5, 2, 3, 1])

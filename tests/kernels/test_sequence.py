@@ -32,8 +32,8 @@ def packed(matrices, dtype, forward: bool) -> np.ndarray:
         table += [matrix.ctypes.data, units_, depth, matrix.strides[0], panels.ctypes.data,
                   len(matrices) * row * size, before]
     words = np.array(table, WORD)
-    sequence.pack_weights[WORD](tiles.pack_columns[np.dtype(dtype)], tiles.pack_rows[np.dtype(dtype)], size, width,
-                                int(forward), words.ctypes.data, len(matrices))
+    sequence.pack_weights[WORD](0, 3, tiles.pack_columns[np.dtype(dtype)], tiles.pack_rows[np.dtype(dtype)], size,
+                                width, int(forward), words.ctypes.data, len(matrices))
     return panels
 
 

@@ -175,11 +175,13 @@ def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: set[Node] | No
                             check_gradient(node, position, g, saved, d)
                         send(edge, d)
             else:
-                for position, d in enumerate(_pulled(plan.pull, node, g, saved, needed)):
+                given = _pulled(plan.pull, node, g, saved, needed)
+                for position, d in enumerate(given):
                     if anomaly:
                         check_gradient(node, position, g, saved, d)
-                    if d is not None:
-                        send(edges[position], d, False)      # it may have been given for two arguments
+                    if d is not None:       # it may have been given for two arguments, or be one of those that came
+                        others = *given[:position], *given[position + 1:], *(g.listed() if type(g) is Parts else ())
+                        send(edges[position], d, not any(d is other for other in others))
             if not retain:
                 node.free()
     return arrived

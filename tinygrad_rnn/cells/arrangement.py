@@ -7,7 +7,7 @@ reversed, from its last real one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -39,6 +39,7 @@ class Arrangement:
     def __init__(self, steps: int, batch: int, lengths: np.ndarray | None = None, reverse: bool = False) -> None:
         self.steps, self.batch, self.reverse = steps, batch, reverse
         self.ragged: Ragged | None = None
+        self._bounds: dict[int, np.ndarray] = {}        # by the number of threads
         if lengths is None:
             self.active = np.full(steps, batch, np.int64)
             return
@@ -80,9 +81,24 @@ class Arrangement:
 
     def bounds(self, threads: int) -> np.ndarray:
         """(parts + 1,): the rows of each thread, with about the same number of steps for each."""
+        if threads not in self._bounds:
+            self._bounds[threads] = self._cut(threads)
+        return self._bounds[threads]
+
+    def _cut(self, threads: int) -> np.ndarray:
         parts = min(threads, self.batch)
         if self.ragged is None:
             return np.arange(parts + 1, dtype=np.int64) * self.batch // parts
         work = np.concatenate([[0], np.cumsum(self.ragged.ends)])
         cuts = np.searchsorted(work, work[-1] * np.arange(1, parts) / parts)
         return np.concatenate([[0], cuts, [self.batch]]).astype(np.int64)
+
+
+def arranged(steps: int, batch: int, lengths: np.ndarray | None = None, reverse: bool = False) -> Arrangement:
+    """An `Arrangement`; without lengths, one for all runs of this size."""
+    return _even(steps, batch, reverse) if lengths is None else Arrangement(steps, batch, lengths, reverse)
+
+
+@lru_cache(maxsize=64)
+def _even(steps: int, batch: int, reverse: bool) -> Arrangement:
+    return Arrangement(steps, batch, None, reverse)

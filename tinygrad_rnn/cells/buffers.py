@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 LINE = 64                   # bytes of the cache
-LARGEST = 32 << 20          # bytes: beyond, what a fresh array costs is small beside what is done with it
-MOST = 128 << 20            # bytes that are kept in all
+LARGEST = 256 << 20         # bytes: beyond, what a fresh array costs is small beside what is done with it
+MOST = 512 << 20            # bytes that are kept in all
 
 
 class _Block:

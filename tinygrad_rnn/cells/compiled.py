@@ -19,10 +19,10 @@ import numpy as np
 
 from . import plain
 from .analysis import Analysis
-from .arrangement import Arrangement
+from .arrangement import Arrangement, arranged
 from .buffers import aligned
 from .emit import module_text, run_module
-from .gradients import parameter_gradients
+from .gradients import Room, parameter_gradients
 from .memory import Layout, Memory
 from .planning import planned
 from .schedule import row_column
@@ -55,7 +55,6 @@ class Gradients:
 
     inputs: dict[str, np.ndarray]               # by name
     state: dict[tuple[str, int], np.ndarray]    # (row, lag)
-    parameters: dict[str, np.ndarray]           # by name
 
 
 class Compiled:
@@ -143,7 +142,7 @@ class Compiled:
         """
         cell, layout = self.cell, self.layout
         steps, batch = x.shape[:2]
-        arrangement = Arrangement(steps, batch, lengths, reverse)
+        arrangement = arranged(steps, batch, lengths, reverse)
         ragged = arrangement.ragged is not None
         memory = Memory(layout, steps, batch, self.dtype)
         arrays = memory.arrays
@@ -183,14 +182,16 @@ class Compiled:
 
     # ---- backward ---------------------------------------------------------------------------------------------------
     def backward(self, tape: Tape, d_y: np.ndarray | None, d_last: Sequence[np.ndarray | None],
-                 inputs: Collection[str] | None = None, parameters: Collection[str] | None = None) -> Gradients:
+                 inputs: Collection[str] | None = None, room: Room | None = None, add: bool = False) -> Gradients:
         """Back-propagation through time; may be run several times on a tape.
 
         Parameters
         ----------
         d_y : (T, B, width), gradient of the output, None for zero
         d_last : gradients of the final state, None for zero
-        inputs, parameters : names of those whose gradients are wanted, None for all; others cost nothing
+        inputs : names of those whose gradients are wanted, None for all; others cost nothing
+        room : where the gradients of parameters are written, of those that are wanted
+        add : to what stands in the room
         """
         cell, arrangement = self.cell, tape.arrangement
         wanted = frozenset(cell.inputs if inputs is None else inputs)
@@ -201,7 +202,9 @@ class Compiled:
         d_inputs = {n: arrangement.restored(arrays[f"d_input {n}"][..., :arrays[f"input {n}"].shape[-1]])
                     for n in cell.inputs if n in wanted & self.schedule.reached}
         d_state = {(s.row, s.lag): self._initial(memory, arrangement, s.row, s.lag) for s in cell.carried}
-        return Gradients(d_inputs, d_state, parameter_gradients(self.schedule, memory, self._learned, parameters))
+        if room:
+            parameter_gradients(self.schedule, memory, self._learned, room, add)
+        return Gradients(d_inputs, d_state)
 
     def _prepared_backward(self, tape: Tape, d_y: np.ndarray | None, d_last: Sequence[np.ndarray | None]) -> Memory:
         """The memory of a backward pass, with the gradients that come from outside."""

@@ -60,26 +60,15 @@ class Memory:
     def __init__(self, layout: Layout, steps: int, batch: int, dtype: Any) -> None:
         self.layout, self.steps, self.batch, self.dtype = layout, steps, batch, np.dtype(dtype)
         self.arrays: dict[str, np.ndarray] = {}
-        self._addresses: dict[str, tuple[np.ndarray, int]] = {}
 
     def following(self) -> Memory:
         """The same arrays, for more to be added: the memory of a backward pass."""
         memory = Memory(self.layout, self.steps, self.batch, self.dtype)
         memory.arrays.update(self.arrays)
-        memory._addresses.update(self._addresses)
         return memory
-
-    def address(self, name: str) -> int:
-        """Where an array begins; remembered, since asking takes as long as a small step."""
-        array = self.arrays[name]
-        known = self._addresses.get(name)
-        if known is None or known[0] is not array:
-            known = self._addresses[name] = array, array.ctypes.data
-        return known[1]
 
     def forget(self, name: str) -> np.ndarray:
         """Take an array out."""
-        self._addresses.pop(name, None)
         return self.arrays.pop(name)
 
     def find(self, place: Place) -> tuple[str, bool, int, int]:

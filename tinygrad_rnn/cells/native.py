@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..kernels import get_num_threads, llvm, sequence, threads, tiles, units
+from ..kernels.address import address
 from .arrangement import Arrangement
 from .buffers import aligned
 from .memory import Layout, Memory
@@ -21,6 +22,7 @@ from .schedule import OUTSIDE, Multiply, Place, Unit, slot_column
 from .table import WORD, Table
 
 MOST_TABLES = 64            # of one pass
+SHARED = 1 << 17            # bytes of weights: from so many on, threads share in packing them
 calls = units.CALLS         # what stands behind the functions of a generated module
 
 
@@ -59,6 +61,7 @@ class Program(NamedTuple):
     outside: int
     n_outside: int
     flat: bool              # do the rows of all steps outside the loop follow on each other?
+    weights: int            # bytes to the matrices that are packed
 
 
 class Pass:
@@ -94,14 +97,14 @@ class Pass:
         for name, key in self._matrices:
             value = parameters[name]
             arrays[key] = value if value.flags.c_contiguous else np.ascontiguousarray(value)
-        self._pack(memory)
         program = self._program(memory)
-        table, base = program.table.filled(memory.address)
+        table, base = program.table.filled(arrays)
+        self._pack(base + program.weights)
         bounds = arrangement.bounds(get_num_threads())
         parts = len(bounds) - 1
         call = sequence.run[WORD]
         arguments = (threads.pool_address() if parts > 1 else 0, parts, self.size, memory.steps, memory.batch,
-                     int(self.backward), bounds.ctypes.data, arrangement.active.ctypes.data, base + program.stages,
+                     int(self.backward), address(bounds), address(arrangement.active), base + program.stages,
                      program.n_stages, base + program.inside, base + program.outside, program.n_outside,
                      int(program.flat and arrangement.ragged is None))
         alive = table, bounds, arrangement, dict(arrays)        # what the addresses point to
@@ -123,9 +126,8 @@ class Pass:
             at += len(m.slots) * one * self.size + 64
         return places, at
 
-    @cached_property
-    def _weights(self) -> Table:
-        table = Table()
+    def _weights(self, table: Table) -> None:
+        """Which matrices go where."""
         for m, at in zip(self.multiplies, self._panels[0]):
             for k, name in enumerate(m.parameters):
                 table.address(f"parameter {name}")
@@ -135,14 +137,14 @@ class Pass:
                     table.word(len(m.slots) * m.width * 2 * self.vector, k * m.width)
                 else:
                     table.word(len(m.slots) * m.depth * self.vector, k * m.depth)
-        return table.finish()
 
-    def _pack(self, memory: Memory) -> None:
+    def _pack(self, table: int) -> None:
         """Copy the weights into the order in which the tiles read them."""
-        if self.multiplies:
-            table, address = self._weights.filled(memory.address)
-            sequence.pack_weights[WORD](tiles.pack_columns[self.dtype], tiles.pack_rows[self.dtype], self.size,
-                                        self.lanes, int(not self.backward), address, table.nbytes // sequence.WEIGHTS)
+        if self._matrices:
+            parts = get_num_threads() if self._panels[1] >= SHARED else 1
+            sequence.pack_weights[WORD](threads.pool_address() if parts > 1 else 0, parts,
+                                        tiles.pack_columns[self.dtype], tiles.pack_rows[self.dtype], self.size,
+                                        self.lanes, int(not self.backward), table, len(self._matrices))
 
     # ---- the table --------------------------------------------------------------------------------------------------
     def _program(self, memory: Memory) -> Program:
@@ -201,7 +203,9 @@ class Pass:
             name, timed, *_ = memory.find(self.multiplies[k].source)
             step, row = self._strides(memory, name)
             flat = flat and timed and step == memory.batch * row
-        return Program(table.finish(), stages_at, len(stages), inside_at, outside_at, len(outside), flat)
+        weights_at = 8 * len(table.words)
+        self._weights(table)
+        return Program(table.finish(), stages_at, len(stages), inside_at, outside_at, len(outside), flat, weights_at)
 
     def _each(self, products: Sequence[int]) -> int:
         """Vectors of units in a block: two where each product has just one slot, to fill its tile."""

@@ -17,7 +17,7 @@ import numpy as np
 from ..autograd import Tensor
 from ..autograd.primitive import Primitive
 from .compiled import Compiled
-from .sequence import Form, compiled, pull_readable, split, wanted_parameters
+from .sequence import Form, compiled, pull_readable, split
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -76,21 +76,19 @@ def _pull(g: Any, _y: Any, *values: Any, needed: Sequence[bool], plan: Compiled,
     input_names, first = (plan.cell.inputs[0], *further), len(further) + 1
     wanted = [n for n, w in zip(input_names, needed) if w]
     given = dict(zip(input_names, values))
-    learned = wanted_parameters(form, needed[first + states:])
+    learned, room = form.room(values[first + states:], needed[first + states:])
     d_y, *d_state = g
     d_inputs: dict[str, np.ndarray] = {}
-    d_parameters: dict[str, np.ndarray] = {}
-    for s, before in reversed(list(zip(_segments(plan, x, inputs, lengths, reverse, every), kept))):
+    segments = list(zip(_segments(plan, x, inputs, lengths, reverse, every), kept))
+    for k, (s, before) in enumerate(reversed(segments)):
         _, _, tape = plan.forward(s.x, before, parameters, s.inputs, s.lengths, reverse)
-        found = plan.backward(tape, None if d_y is None else d_y[s.steps], d_state, wanted, learned)
+        found = plan.backward(tape, None if d_y is None else d_y[s.steps], d_state, wanted, room, add=k > 0)
         d_state = [found.state[state.row, state.lag] for state in plan.cell.carried]
         for n, d in found.inputs.items():
             total = d_inputs.setdefault(n, np.zeros(given[n].shape, d.dtype))
             total[s.steps if d.ndim == 3 else ...] += d
-        for n, d in found.parameters.items():
-            d_parameters[n] = d_parameters[n] + d if n in d_parameters else d
-    return (*map(d_inputs.get, input_names), *d_state,
-            *(form.pack(d_parameters) if any(needed[first + states:]) else ()))
+    form.complete(learned)
+    return (*map(d_inputs.get, input_names), *d_state, *learned)
 
 
 SEGMENTS = Primitive(_forward, pull=_pull, kind="structural", name="sequence")

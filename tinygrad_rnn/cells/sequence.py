@@ -12,7 +12,7 @@ two units, and its backward kernel between two backward units, where `Multiply` 
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +22,7 @@ from ..autograd import Tensor, grad, ops
 from ..autograd.mode import enable_grad
 from ..autograd.primitive import Primitive
 from .compiled import Compiled, Tape
+from .gradients import Room
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -33,8 +34,12 @@ class Form(Protocol):
     def unpack(self, values: Sequence[Any]) -> Mapping[str, Any]:
         """Parameters by the cell's names from the layer's, arrays or Tensors alike."""
 
-    def pack(self, gradients: Mapping[str, Any]) -> Sequence[Any]:
-        """The way back: gradients of the layer's tensors (arrays or None) from those of the cell's parameters."""
+    def room(self, values: Sequence[Any], needed: Sequence[bool]) -> tuple[Sequence[np.ndarray | None], Room]:
+        """The way back: new arrays for the gradients of the layer's tensors (None of those that nobody needs), and
+        where in them those of the cell's parameters go."""
+
+    def complete(self, gradients: Sequence[np.ndarray | None]) -> None:
+        """What remains to be done when the room is filled."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,13 @@ class Named:
         """See `Form`."""
         return dict(zip(self.names, values))
 
-    def pack(self, gradients: Mapping[str, Any]) -> Sequence[Any]:
+    def room(self, values: Sequence[Any], needed: Sequence[bool]) -> tuple[Sequence[np.ndarray | None], Room]:
         """See `Form`."""
-        return [gradients.get(name) for name in self.names]
+        made = [np.empty(v.shape, v.dtype) if n else None for v, n in zip(values, needed)]
+        return made, {name: a for name, a in zip(self.names, made) if a is not None}
+
+    def complete(self, gradients: Sequence[np.ndarray | None]) -> None:
+        """See `Form`."""
 
 
 @functools.lru_cache(maxsize=256)
@@ -118,17 +127,11 @@ def _pull(g: Any, _y: Any, *values: Any, needed: Sequence[bool], plan: Compiled,
     inputs = plan.cell.inputs[0], *further
     wanted, first = needed[:len(inputs)], len(inputs) + states
     d_y, *d_last = g
-    found = plan.backward(kept["tape"], d_y, d_last, [n for n, w in zip(inputs, wanted) if w],
-                          wanted_parameters(form, needed[first:]))
+    learned, room = form.room(values[first:], needed[first:])
+    found = plan.backward(kept["tape"], d_y, d_last, [n for n, w in zip(inputs, wanted) if w], room)
+    form.complete(learned)
     state = [found.state[s.row, s.lag] for s in plan.cell.carried]
-    return (*map(found.inputs.get, inputs), *state, *(form.pack(found.parameters) if any(needed[first:]) else ()))
-
-
-def wanted_parameters(form: Form, needed: Sequence[bool]) -> Collection[str] | None:
-    """Names of the cell's parameters whose gradients are wanted, None for all."""
-    if isinstance(form, Named):
-        return [name for name, wanted in zip(form.names, needed) if wanted]
-    return None if any(needed) else ()
+    return (*map(found.inputs.get, inputs), *state, *learned)
 
 
 def pull_readable(g: Any, values: Any, needed: Any, cell: Cell, names: Any, lengths: Any,

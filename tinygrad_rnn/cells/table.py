@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import numpy as np
+
+from ..kernels.address import address
 
 WORD = np.dtype(np.int64)
 
@@ -36,10 +38,10 @@ class Table:
         self._which = np.array([self._names.index(name) for _, name in self._addresses], np.intp)
         return self
 
-    def filled(self, address: Callable[[str], int]) -> tuple[np.ndarray, int]:
-        """The integers, with the addresses of what these names stand for; and where they stand themselves."""
+    def filled(self, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, int]:
+        """The integers, with the addresses of the arrays of these names; and where they stand themselves."""
         table = self._template.copy()
-        own = table.ctypes.data
-        found = np.array([own if name == "table" else address(name) for name in self._names], WORD)
+        own = address(table)
+        found = np.array([own if name == "table" else address(arrays[name]) for name in self._names], WORD)
         table[self._where] += found[self._which]
         return table, own

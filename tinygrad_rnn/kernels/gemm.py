@@ -104,6 +104,19 @@ def accumulate(a: np.ndarray, b: np.ndarray | Packed, out: np.ndarray) -> np.nda
     return _matmul(a, right, panels, out, True)
 
 
+def into(a: np.ndarray, b: np.ndarray, out: np.ndarray, add: bool = False) -> None:
+    """out = a @ b, or out += a @ b, for matrices that are known to fit: nothing is checked.
+
+    out has contiguous rows and shares no memory with a and b; a and b are not empty.
+    """
+    product = _products(out.dtype)
+    if product is None or out.shape[1] == 1:
+        _matmul(a, b, 0, out, add)
+        return
+    pool = threads.pool_address() if a.size * out.shape[1] > _SERIAL else 0
+    product.call(product.table, pool, 1, product.alone, a, b, 0, out, int(add))
+
+
 # ---- the long way ---------------------------------------------------------------------------------------------------
 
 

@@ -116,6 +116,8 @@ def multiply(pool, table, size, width, batch, offsets, m, n, k, a, a_row, a_k, b
         # Enough parts that threads end at about the same time, but none too small to be worth its way.
         parts = max(1, min(8 * load(pool + THREADS), batch * m * n * k // GRAIN))
         panels = ceil_divide(n, PANEL * width)
+        if m >= 2 * n:      # what is longer is cut first: then little of the other is read twice
+            row_blocks = max(row_blocks, min(ceil_divide(m, 32), ceil_divide(parts, batch)))
         column_blocks = min(panels, ceil_divide(parts, batch * row_blocks))
         row_blocks = max(row_blocks, min(ceil_divide(m, 16), ceil_divide(parts, batch * column_blocks)))
         parts = min(max(parts, row_blocks * column_blocks), batch * row_blocks * column_blocks)

@@ -194,22 +194,31 @@ WEIGHTS = 7 * 8
 SOURCE, SOURCE_ROWS, SOURCE_COLUMNS, SOURCE_ROW, TO, TO_BLOCK, BEFORE = range(0, WEIGHTS, 8)
 
 
-@kernel("void(intp, intp, intp, intp, intp, intp, intp)", dtypes="q")
-def pack_weights(pack_columns, pack_rows, size, lanes, forward, table, count):
-    """Copy matrices (units, depth) into panels: forward a vector of units each; backward two vectors of the depth."""
-    vector = lanes * size
-    for i in range(count):
-        entry = table + i * WEIGHTS
+Packing = namedtuple("Packing", "pack_columns pack_rows size lanes forward table count")
+
+
+@helper
+def pack_part(part, parts, job):
+    """Every matrix's share of panels for one thread."""
+    lanes, vector = job.lanes, job.lanes * job.size
+    for i in range(job.count):
+        entry = job.table + i * WEIGHTS
         source, row = load(entry + SOURCE), load(entry + SOURCE_ROW)
         rows, columns = load(entry + SOURCE_ROWS), load(entry + SOURCE_COLUMNS)
         to, block, before = load(entry + TO), load(entry + TO_BLOCK), load(entry + BEFORE)
-        if forward:
-            for v in range((rows + lanes - 1) // lanes):
-                call(pack_columns, (columns, min(lanes, rows - v * lanes), 1, source + v * lanes * row, row,
-                                    to + v * block + before * vector))
-        else:
-            for v in range(0, (columns + lanes - 1) // lanes, 2):
-                left = min(2 * lanes, columns - v * lanes)
+        panels = (rows + lanes - 1) // lanes if job.forward else (columns + 2 * lanes - 1) // (2 * lanes)
+        for p in range(panels * part // parts, panels * (part + 1) // parts):
+            if job.forward:
+                call(job.pack_columns, (columns, min(lanes, rows - p * lanes), 1, source + p * lanes * row, row,
+                                        to + p * block + before * vector))
+            else:
+                left = min(2 * lanes, columns - 2 * p * lanes)
                 vectors = (left + lanes - 1) // lanes
-                call(pack_rows, (rows, left, vectors, source + v * vector, row,
-                                 to + v // 2 * block + before * vectors * vector))
+                call(job.pack_rows, (rows, left, vectors, source + 2 * p * vector, row,
+                                     to + p * block + before * vectors * vector))
+
+
+@kernel("void(intp, intp, intp, intp, intp, intp, intp, intp, intp)", dtypes="q")
+def pack_weights(pool, parts, pack_columns, pack_rows, size, lanes, forward, table, count):
+    """Copy matrices (units, depth) into panels: forward a vector of units each; backward two vectors of the depth."""
+    share(pool, parts, pack_part, (Packing(pack_columns, pack_rows, size, lanes, forward, table, count),))

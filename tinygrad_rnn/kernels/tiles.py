@@ -14,6 +14,7 @@ from .jit import native
 from .llvm import Emit, Int, V, has_fma, registers
 
 PANEL = 3  # vectors
+AHEAD = 24
 # The most rows of a tile by its vectors: accumulators, one row of B and one broadcast must fit the registers.
 ROWS = {1: 12, 2: 12, 3: 8} if registers() == 32 else {1: 6, 2: 6, 3: 4}
 
@@ -39,6 +40,9 @@ def accumulate(e: Emit, rows: int, columns: list[Any], a: Int, a_row: Int, a_k: 
             return e.broadcast(pointers[r // 3] + (a_row * (r % 3) if r % 3 else 0))
 
         result = list(sums)
+        e.prefetch(pointers[0] + a_k * AHEAD)
+        for offset in columns:
+            e.prefetch(b + b_k * AHEAD + offset)
         if rows < len(columns):  # hold the shorter side in registers
             elements = [element(r) for r in range(rows)]
             for s, offset in enumerate(columns):
@@ -112,7 +116,7 @@ STRIP = (4, 2)  # panels at once, for one row and for two
 strips = [_strip(rows, count) for rows, count in enumerate(STRIP, 1)]
 
 
-AHEAD = 24  # rows: those of a wide matrix stand on pages of their own, where the processor does not look ahead
+AHEAD_ = 24  # rows: those of a wide matrix stand on pages of their own, where the processor does not look ahead
 
 
 @native

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..cells import Cell, catalogue
+from ..cells.gradients import Room
 from ..random import Rng
 from . import init
 from .checks import positive, probability
@@ -49,18 +50,33 @@ class Packed(NamedTuple):
             found["W_h_m"] = rest[-1]
         return found
 
-    def pack(self, gradients: Mapping[str, Any]) -> Sequence[Any]:
-        """Gradients of the packed parameters."""
-        def joined(letter: str, source: str = "") -> np.ndarray:
-            return np.concatenate([gradients[f"{letter}_{row}{source}"] for row in self.rows])
-
-        found = [joined("W", "_x"), joined("W", "_h")]
-        if self.bias:
-            found += [joined("b"), np.concatenate([gradients[f"b{'2' * (row in self.apart)}_{row}"]
-                                                   for row in self.rows])]
+    def room(self, values: Sequence[Any], needed: Sequence[bool]) -> tuple[Sequence[np.ndarray | None], Room]:
+        """Arrays for the gradients of the packed parameters, and where in them those of the cell's go."""
+        if not any(needed):
+            return [None] * len(values), {}
+        made = [np.empty(v.shape, v.dtype) for v in values]
+        found: dict[str | tuple[str, ...], np.ndarray] = {}
+        H = len(made[0]) // len(self.rows)
+        for source, matrix in zip("xh", made):
+            found[tuple(f"W_{row}_{source}" for row in self.rows)] = matrix
+        for k, row in enumerate(self.rows):
+            block = slice(k * H, (k + 1) * H)
+            found[f"W_{row}_x"], found[f"W_{row}_h"] = made[0][block], made[1][block]
+            if self.bias:
+                found[f"b_{row}"] = made[2][block]
+                if row in self.apart:
+                    found[f"b2_{row}"] = made[3][block]
         if self.projected:
-            found.append(gradients["W_h_m"])
-        return found
+            found["W_h_m"] = made[-1]
+        return made, found
+
+    def complete(self, gradients: Sequence[np.ndarray | None]) -> None:
+        """A bias that is just added to the other has the same gradient."""
+        if self.bias and gradients[2] is not None and gradients[3] is not None:
+            H = len(gradients[2]) // len(self.rows)
+            for k, row in enumerate(self.rows):
+                if row not in self.apart:
+                    gradients[3][k * H:(k + 1) * H] = gradients[2][k * H:(k + 1) * H]
 
 
 class PackedStack(Stack):
