@@ -313,3 +313,19 @@ def _integers(indices: Any, name: str) -> np.ndarray:
     if indices.dtype.kind not in "iu" and indices.size:
         raise TypeError(f"{name}: indices must be integers, got {indices.dtype}")
     return indices.astype(np.int64)
+
+
+# ---- optimizer steps ------------------------------------------------------------------------------------------------
+
+
+def adam(p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, betas: tuple[float, float], root: float,
+         eps: float, lr: float) -> None:
+    """See `steps.adam`."""
+    m += (g - m) * (1 - betas[0])
+    v[...] = v * betas[1] + g * g * (1 - betas[1])
+    p -= m / (np.sqrt(v) / root + eps) * lr
+
+
+def sum_of_squares(x: np.ndarray) -> float:
+    """See `steps.sum_of_squares`."""
+    return float(np.square(x, dtype=np.float64).sum())

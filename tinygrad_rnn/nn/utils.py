@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import kernels
 from ..autograd import Tensor
 
 # Elements at a time: the float64 squares of a block stay in the cache.
@@ -99,13 +100,14 @@ def _norm(arrays: list[np.ndarray], p: float) -> float:
         if p == np.inf:
             # np.max hands a NaN on, Python's max does not.
             return np.float64(np.max([np.abs(a).max(initial=0) for a in arrays], initial=0))
+        if p == 2:
+            return np.float64(sum(map(kernels.sum_of_squares, map(np.ascontiguousarray, arrays)))) ** 0.5
         sums = [_power_sum(block, p) for a in arrays for block in _blocks(a)]
         return np.sum(sums, dtype=np.float64) ** (1 / p)
 
 
 def _power_sum(block: np.ndarray, p: float) -> float:
-    powers = np.square(block, dtype=np.float64) if p == 2 else np.abs(block).astype(np.float64) ** p
-    return float(powers.sum())
+    return float((np.abs(block).astype(np.float64) ** p).sum())
 
 
 def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:

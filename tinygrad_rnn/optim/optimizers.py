@@ -1,7 +1,7 @@
 """The update rules: from a gradient g to a change of the parameter p, with PyTorch's names, defaults and formulas.
 
-Each rule reads as its equation; the in-place form saves passes over memory.  No rule splits its work over threads, so
-that a step is bitwise one function of its inputs.
+Each rule reads as its equation; the in-place form saves passes over memory.  Adam's runs compiled, in one pass
+(`kernels/steps.py`), bit by bit as it stands here.  A step is bitwise one function of its inputs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import kernels
 from .base import Optimizer, State, blocks
 
 
@@ -183,6 +184,10 @@ class Adam(Optimizer):
         correction1, correction2 = 1 - beta1 ** t, 1 - beta2 ** t
         lr = group["lr"] / correction1
         largest = state["max_exp_avg_sq"] if group["amsgrad"] else None
+        if largest is None and p.flags.c_contiguous and g.flags.c_contiguous:
+            kernels.adam(p, self._gradient(p, g, group), state["exp_avg"], state["exp_avg_sq"], group["betas"],
+                         correction2 ** 0.5, group["eps"], lr)
+            return
         for pb, gb, m, v, top in blocks(p, g, state["exp_avg"], state["exp_avg_sq"], largest):
             gb = self._gradient(pb, gb, group)
             scratch = gb - m
