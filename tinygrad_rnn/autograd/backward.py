@@ -7,6 +7,7 @@ the pass itself is to be recorded.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from heapq import heappop, heappush
 from operator import attrgetter
@@ -176,12 +177,14 @@ def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: set[Node] | No
                         send(edge, d)
             else:
                 given = _pulled(plan.pull, node, g, saved, needed)
+                # One may have been given for two arguments, or be one of those that came.
+                seen = Counter(map(id, given))
+                seen.update(map(id, g.values() if type(g) is Parts else ()))
                 for position, d in enumerate(given):
                     if anomaly:
                         check_gradient(node, position, g, saved, d)
-                    if d is not None:       # it may have been given for two arguments, or be one of those that came
-                        others = *given[:position], *given[position + 1:], *(g.listed() if type(g) is Parts else ())
-                        send(edges[position], d, not any(d is other for other in others))
+                    if d is not None:
+                        send(edges[position], d, seen[id(d)] == 1)
             if not retain:
                 node.free()
     return arrived
@@ -218,7 +221,12 @@ def _pulled(pull: Rule, node: Node, g: Any, saved: tuple[Any, ...], needed: set[
 
 def _is_fresh(d: Any, g: Any, saved: Any) -> bool:
     """Was the array made by the rule that returned it, for no one else?"""
-    return type(d) is np.ndarray and d.base is None and d is not g and not any(d is kept for kept in saved)
+    if type(d) is not np.ndarray or d.base is not None or d is g:
+        return False
+    for kept in saved:
+        if d is kept:
+            return False
+    return True
 
 
 def _on_tape(node: Node, primitive: Primitive) -> tuple[Any, ...]:

@@ -22,7 +22,7 @@ from .schedule import OUTSIDE, Multiply, Place, Unit, slot_column
 from .table import WORD, Table
 
 MOST_TABLES = 64            # of one pass
-SHARED = 1 << 17            # bytes of weights: from so many on, threads share in packing them
+SHARED = 1 << 20            # bytes of weights: from so many on, threads share in packing them
 calls = units.CALLS         # what stands behind the functions of a generated module
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from ..kernels.address import address
+from ..kernels.address import address_of
 
 WORD = np.dtype(np.int64)
 
@@ -20,6 +20,7 @@ class Table:
     def __init__(self) -> None:
         self.words: list[int] = []
         self._addresses: list[tuple[int, str]] = []         # where, of what
+        self._finders: list[tuple[str, Callable[[np.ndarray], int]]] = []
 
     def word(self, *numbers: int) -> None:
         """More integers."""
@@ -33,15 +34,18 @@ class Table:
     def finish(self) -> Table:
         """No more entries."""
         self._template = np.array(self.words, WORD)
-        self._names = list(dict.fromkeys(name for _, name in self._addresses))
+        self._names = list(dict.fromkeys(name for _, name in self._addresses if name != "table"))
         self._where = np.array([where for where, _ in self._addresses], np.intp)
-        self._which = np.array([self._names.index(name) for _, name in self._addresses], np.intp)
+        self._which = np.array([["table", *self._names].index(name) for _, name in self._addresses], np.intp)
         return self
 
     def filled(self, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, int]:
         """The integers, with the addresses of the arrays of these names; and where they stand themselves."""
         table = self._template.copy()
-        own = address(table)
-        found = np.array([own if name == "table" else address(arrays[name]) for name in self._names], WORD)
+        if not self._finders:       # the arrays of a name are all of one kind
+            self._finders = [(name, address_of(arrays[name])) for name in self._names]
+            self._own = address_of(table)
+        own = int(self._own(table))
+        found = np.array([own, *[of(arrays[name]) for name, of in self._finders]], WORD)
         table[self._where] += found[self._which]
         return table, own

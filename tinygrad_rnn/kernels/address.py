@@ -1,5 +1,5 @@
 """Where an array begins, for tables of addresses: NumPy's own `ctypes.data` takes as long as a small product."""
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
@@ -22,13 +22,14 @@ def of_sequence(x):
 
 
 _by_rank = {1: of_vector, 2: of_matrix, 3: of_sequence}
-_known: dict[Any, Any] = {}
+
+
+def address_of(x: np.ndarray) -> Callable[[np.ndarray], int]:
+    """What gives the address of the first element of arrays like x: one to three axes, float32, float64 or int64."""
+    of: Callable[[np.ndarray], int] = _by_rank[x.ndim][x.dtype]
+    return of
 
 
 def address(x: np.ndarray) -> int:
-    """The address of the first element of an array of one to three axes, float32, float64 or int64."""
-    key = x.dtype, x.ndim
-    of = _known.get(key)
-    if of is None:
-        of = _known[key] = _by_rank[x.ndim][x.dtype]
-    return int(of(x))
+    """The address of the first element."""
+    return int(address_of(x)(x))
