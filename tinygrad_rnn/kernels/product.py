@@ -18,7 +18,9 @@ from .tiles import PANEL, STRIP
 DEPTH = 512  # of a piece of K
 BLOCK_ROWS = 768  # of C: the block's rows of A stay in the cache from one panel to the next
 GRAIN = 1 << 18  # multiply-adds of a part at least: some microseconds, many times what handing it out takes
+TALL = 128  # rows of a block where C is taller than wide: enough that packing B pays
 PACK_FROM = 192  # rows from which it pays to copy a panel of B that could be read where it stands
+PACK_FAR, FAR = 96, 2048  # the same where the rows of B stand so many bytes apart: each on a page of its own
 
 # What a table holds: addresses of the kernels of tiles.py by their vectors and rows, of packing, of zeros and of
 # `multiply`; and the lanes of a vector.
@@ -82,7 +84,7 @@ def multiply_block(job, rows, a, b, c, first, last, scratch):
                      (a_piece, job.a_row, job.a_k, source, b_k, to_next, depth, start, start_row, to, job.c_row))
                 panel += together
             else:
-                if not readable or (rows >= PACK_FROM and not job.packed):
+                if not readable or (not job.packed and (rows >= PACK_FROM or rows >= PACK_FAR and job.b_k >= FAR)):
                     pack_panel(job, depth, columns, vectors, source, scratch)
                     source, b_k = scratch, vectors * vector
                 call(entry(job.table, PANELS + vectors - 1),
@@ -117,7 +119,8 @@ def multiply(pool, table, size, width, batch, offsets, m, n, k, a, a_row, a_k, b
         parts = max(1, min(8 * load(pool + THREADS), batch * m * n * k // GRAIN))
         panels = ceil_divide(n, PANEL * width)
         if m >= 2 * n:      # what is longer is cut first: then little of the other is read twice
-            row_blocks = max(row_blocks, min(ceil_divide(m, 32), ceil_divide(parts, batch)))
+            most = ceil_divide(ceil_divide(m, TALL), load(pool + THREADS)) * load(pool + THREADS)
+            row_blocks = max(row_blocks, min(ceil_divide(m, 32), ceil_divide(parts, batch), most))
         column_blocks = min(panels, ceil_divide(parts, batch * row_blocks))
         row_blocks = max(row_blocks, min(ceil_divide(m, 16), ceil_divide(parts, batch * column_blocks)))
         parts = min(max(parts, row_blocks * column_blocks), batch * row_blocks * column_blocks)
