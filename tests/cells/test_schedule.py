@@ -5,7 +5,7 @@ import pytest
 from tests.cells.random_cells import random_cell
 from tinygrad_rnn.cells import Cell, catalogue
 from tinygrad_rnn.cells.analysis import COSTLY, Analysis, neighbours, runs
-from tinygrad_rnn.cells.planning import planned
+from tinygrad_rnn.cells.planning import MOST_SLOTS, planned
 from tinygrad_rnn.cells.schedule import OUTSIDE, Place, Schedule
 from tinygrad_rnn.cells.symbols import topological
 
@@ -23,7 +23,7 @@ def schedule(name: str) -> Schedule:
 
 
 @pytest.mark.parametrize("name, stages, products", [
-    ("rnn", 1, 2), ("lstm", 1, 2), ("lstm_peephole", 1, 2), ("gru_reset_before", 2, 3), ("gru_reset_after", 1, 3),
+    ("rnn", 1, 2), ("lstm", 1, 2), ("lstm_peephole", 1, 2), ("gru_reset_before", 2, 3), ("gru_reset_after", 1, 2),
     ("lstm_projection", 2, 3)])
 def test_stages_and_products(name, stages, products):
     plan = schedule(name)
@@ -34,8 +34,8 @@ def test_stages_and_products(name, stages, products):
 def test_an_lstm_has_one_product_for_x_and_one_for_h():
     plan = schedule("lstm")
     x, h = plan.multiplies
-    assert (x.stage, x.source, x.slots, x.fresh) == (OUTSIDE, Place("input", "x"), (0, 1, 2, 3), True)
-    assert (h.stage, h.source, h.slots, h.fresh) == (0, Place("record", "row_h", 1), (0, 1, 2, 3), False)
+    assert (x.stage, x.source, x.slots, x.fresh) == (OUTSIDE, Place("input", "x"), (0, 1, 2, 3), (0, 1, 2, 3))
+    assert (h.stage, h.source, h.slots, h.fresh) == (0, Place("record", "row_h", 1), (0, 1, 2, 3), ())
     assert [m.slots for m in plan.backward_multiplies] == [(0, 1, 2, 3)] * 2
 
 
@@ -56,7 +56,7 @@ def test_a_place_is_written_before_it_is_read_and_not_twice_before(name):
                     assert m.source in holds
                 for slot in m.slots:
                     place = Place("record", f"z{slot}")
-                    assert (place in holds) != m.fresh
+                    assert (place in holds) != (slot in m.fresh)
                     holds[place] = plan.products[slot]
         for unit in (u for u in plan.units if u.stage == stage):
             for symbol, place in unit.reads:
@@ -91,10 +91,29 @@ def test_runs():
 
 def test_neighbours_bring_the_readers_of_a_source_together():
     """Of a GRU that resets after the product, n has a slot that reads x alone and one that reads h alone."""
-    x, *h = schedule("gru_reset_after").multiplies
-    assert len(x.slots) == 3 and sorted(len(m.slots) for m in h) == [1, 2]
-    assert sorted(sum((m.slots for m in h), ())) in ([0, 1, 2], [1, 2, 3])
-    assert neighbours([]) == []
+    x, h = schedule("gru_reset_after").multiplies
+    assert (x.slots, x.fresh, h.slots) == ((0, 1, 2), (0, 1, 2), (1, 2, 3)) and h.fresh == (3,)
+    assert neighbours([], lambda _: 1) == []
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_source_is_multiplied_once(name):
+    """With all matrices that it meets, as far as they fit into one tile."""
+    plan = schedule(name)
+    for multiplies, most in ((plan.multiplies, MOST_SLOTS), (plan.backward_multiplies, len(plan.products))):
+        slots: dict[Place, int] = {}
+        for m in multiplies:
+            slots[m.source] = slots.get(m.source, 0) + len(m.slots)
+        for place, count in slots.items():
+            assert sum(m.source == place for m in multiplies) == -(-count // most), (place, multiplies)
+
+
+def test_many_kinds_of_products_find_neighbours_too():
+    """Eight products in a chain, each with a source in common with the next, told in an order that tears it apart."""
+    rows = [f"u{k} = tanh(W(u{k}_prev, u{k + 1}_prev))" for k in (0, 4, 2, 6, 1, 5, 3, 7)]
+    cell = Cell("\n".join([*rows, "u8 = 0.5*u8_prev + x", "h = u0 + u4*h_prev"]))
+    plan = planned(analysis(cell))
+    assert len(plan.products) == 8 and len(plan.multiplies) == 9, plan.multiplies
 
 
 def test_a_wrong_reuse_is_seen(monkeypatch):

@@ -70,25 +70,27 @@ def test_packing_backward(dtype, shape, rng):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("vectors", range(1, sequence.SLOTS + 1))
-def test_tiles(dtype, vectors, rng):
+@pytest.mark.parametrize("vectors, fresh", [(1, ()), (2, ()), (3, ()), (4, ()), (2, (0,)), (3, (2,)), (4, (0, 2))],
+                         ids=str)
+def test_tiles(dtype, vectors, fresh, rng):
     """C[r, s] = start + sum over segments and k, for every number of rows up to three tiles."""
     width, depth, segments, size = lanes(dtype), 5, 2, np.dtype(dtype).itemsize
-    call = tile_caller(vectors, dtype)
+    call = tile_caller(vectors, fresh, dtype)
     for rows in range(1, 3 * sequence.ROWS[vectors] + 2):
         a = rng.standard_normal((rows, segments, 7)).astype(dtype)
         b = aligned((segments, depth, vectors, width), dtype)
         b[:] = rng.standard_normal(b.shape)
         c = aligned((rows, vectors, width), dtype)
         c[:] = rng.standard_normal(c.shape)
-        expected = c + np.einsum("rgk,gksl->rsl", a[:, :, :depth], b)
+        c[:, list(fresh)] = np.nan
+        expected = np.where(np.isnan(c), 0, c) + np.einsum("rgk,gksl->rsl", a[:, :, :depth], b)
         call(rows, a.ctypes.data, a.strides[0], segments, a.strides[1], depth, b.ctypes.data, width * size,
              vectors * width * size, c.ctypes.data, c.strides[0], c.ctypes.data, c.strides[0], width * size)
         np.testing.assert_allclose(c, expected, rtol=1e-4 if dtype == np.float32 else 1e-12, atol=1e-5)
 
 
-def tile_caller(vectors: int, dtype):
-    address = sequence.tiles[vectors][np.dtype(dtype)]
+def tile_caller(vectors: int, fresh: tuple[int, ...], dtype):
+    address = sequence.tile(vectors, fresh)[np.dtype(dtype)]
     return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 14)(address)
 
 

@@ -17,7 +17,8 @@ from .schedule import OUTPUT
 from .symbols import State, Symbol, leaf, number, topological
 
 COSTLY = {"tanh", "sigmoid", "softplus", "exp", "log", "sqrt"}
-MOST_ORDERS = 7             # products whose order is chosen by trying them all
+Kind = tuple[frozenset[Symbol], int]        # of a product: what it reads, and its width
+MOST_ORDERS = 6             # kinds of products whose order is chosen by trying them all
 
 
 class Needs(NamedTuple):
@@ -61,7 +62,7 @@ class Analysis:
         self.forward = set(self.nodes)
         self.level = _levels(self.nodes, set())
         self._widths = {n: width_of(n) for n in self.nodes}
-        self.products = neighbours([n for n in self.nodes if n.op == "product"])
+        self.products = neighbours([n for n in self.nodes if n.op == "product"], self.width)
         self.slot = {product: k for k, product in enumerate(self.products)}
         self.sources = list(dict.fromkeys(a for p in self.products for a in p.args if not _standing(a)))
         self._reverse()
@@ -180,18 +181,33 @@ def _levels(nodes: Iterable[Symbol], given: set[Symbol]) -> dict[Symbol, int]:
     return found
 
 
-def neighbours(products: list[Symbol]) -> list[Symbol]:
-    """The products in an order in which those that read the same source stand together as far as possible."""
-    if len(products) > MOST_ORDERS:
-        return sorted(products, key=lambda p: (len(p.args), sorted(map(repr, p.args))))
-    sources = {a for p in products for a in p.args}
+def neighbours(products: Iterable[Symbol], width: Callable[[Symbol], int]) -> list[Symbol]:
+    """The products in an order in which those that read the same source stand together as far as possible.
 
-    def pieces(order: Iterable[Symbol]) -> int:
-        listed = list(order)
-        return sum(s in p.args and (k == 0 or s not in listed[k - 1].args) for s in sources
-                   for k, p in enumerate(listed))
+    So they are computed together: one product a source.  Those of one kind, with the same sources and the same width,
+    stay together; a few kinds are tried in every order, many are joined to chains, those that share most first.
+    """
+    kinds: dict[Kind, list[Symbol]] = {}
+    for p in products:
+        kinds.setdefault((frozenset(p.args), width(p)), []).append(p)
 
-    return list(min(itertools.permutations(products), key=pieces))
+    def shared(one: Kind, other: Kind) -> int:
+        return len(one[0] & other[0]) * (one[1] == other[1])
+
+    if len(kinds) <= MOST_ORDERS:
+        order: Iterable[Kind] = max(itertools.permutations(kinds), key=lambda o: sum(map(shared, o, o[1:])))
+        return [p for kind in order for p in kinds[kind]]
+    chains = {kind: [kind] for kind in kinds}
+    for a, b in sorted(itertools.combinations(kinds, 2), key=lambda pair: -shared(*pair)):
+        one, other = chains[a], chains[b]
+        if one is not other and a in (one[0], one[-1]) and b in (other[0], other[-1]):
+            if one[-1] != a:
+                one.reverse()
+            if other[0] != b:
+                other.reverse()
+            one += other
+            chains.update(dict.fromkeys(other, one))
+    return [p for kind in next(iter(chains.values())) for p in kinds[kind]]
 
 
 def runs(numbers: Iterable[int], most: int) -> list[tuple[int, ...]]:

@@ -279,27 +279,28 @@ class Pass:
         z_step, z_row = self._strides(memory, z_name)
         z = columns[slot_column(m.slots[0])] * self.size + (0 if self.backward else self.layout.lag * z_step)
         slot, count = self.layout.padded(m.width) * self.size, len(m.slots)
-        tile = {v: sequence.tiles[v][self.dtype] for v in range(1, sequence.SLOTS + 1)}
         if self.backward:
             vectors = -(-m.depth // self.lanes)
             last = 2 - vectors % 2
-            table.word(tile[2], tile[last])
+            table.word(*[sequence.tile(v)[self.dtype] for v in (2, last)])
             table.address(z_name, z)
             table.word(z_step, z_row, count, slot, m.width)
             table.address("panels", panels)
             table.word(count * m.width * 2 * self.vector, self.vector, 2 * self.vector, last * self.vector)
-            self._start(table, m.fresh and not memory.gathers(m.source))
+            self._start(table, bool(m.fresh) and not memory.gathers(m.source))
             table.address(name, source)
             table.word(step, row, self.vector, 2 * self.vector, -(-vectors // 2))
             return
         vectors = self.layout.padded(m.width) // self.lanes
         last = each - (-vectors % each)
-        table.word(tile[count * each], tile[count * last])
+        fresh = tuple(s for s, k in enumerate(m.slots) if k in m.fresh)
+        mixed = fresh if len(fresh) < count else ()
+        table.word(*[sequence.tile(count * v, mixed)[self.dtype] for v in (each, last)])
         table.address(name, source)
         table.word(step, row, 1, 0, m.depth)
         table.address("panels", panels)
         table.word(count * each * m.depth * self.vector, m.depth * self.vector, self.vector, self.vector)
-        self._start(table, m.fresh)
+        self._start(table, len(fresh) == count)
         table.address(z_name, z)
         table.word(z_step, z_row, self.vector if each > 1 else slot, each * self.vector, -(-vectors // each))
 

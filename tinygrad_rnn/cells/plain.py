@@ -61,7 +61,7 @@ class Pass:
         source = memory.rows(m.source, step, m.depth, rows)
         for slot, name in zip(m.slots, m.parameters):
             z = memory.rows(Place("record", slot_column(slot)), step, m.width, rows)
-            z[:] = source @ weights[name].T + (0 if m.fresh else z)
+            z[:] = source @ weights[name].T + (0 if slot in m.fresh else z)
 
     @staticmethod
     def _multiply_back(memory: Memory, m: Multiply, weights: Mapping[str, np.ndarray], step: int, rows: int) -> None:

@@ -198,7 +198,7 @@ class _Planner:
         return found
 
     def _multiply(self, stage: int, place: Place, source: Symbol, slots: tuple[int, ...], names: dict[int, str],
-                  fresh: bool) -> Multiply:
+                  fresh: tuple[int, ...]) -> Multiply:
         return Multiply(stage, place, slots, tuple(names[k] for k in slots), fresh, self.plan.slot_width(slots[0]),
                         self.graph.width(source))
 
@@ -209,10 +209,10 @@ class _Planner:
         begun: set[int] = set()
         for s in sorted(readers, key=lambda s: stage_of[s]):
             names = readers[s]
-            for fresh in (True, False):
-                for slots in self._split((k for k in names if (k not in begun) == fresh), MOST_SLOTS):
-                    place = self.written[s] if s in self.graph.sources else self._where(s)
-                    self.plan.multiplies.append(self._multiply(stage_of[s], place, s, slots, names, fresh))
+            for slots in self._split(names, MOST_SLOTS):
+                place = self.written[s] if s in self.graph.sources else self._where(s)
+                fresh = tuple(k for k in slots if k not in begun)
+                self.plan.multiplies.append(self._multiply(stage_of[s], place, s, slots, names, fresh))
             begun.update(names)
 
     def _plan_backward_multiplies(self) -> None:
@@ -231,7 +231,7 @@ class _Planner:
                 to, stage = self.places[pulled[0]], self.graph.back_level[pulled[0]]
             for slots in self._split(names, len(plan.products)):
                 fresh = to not in written and to.group != "history"
-                plan.backward_multiplies.append(self._multiply(stage, to, s, slots, names, fresh))
+                plan.backward_multiplies.append(self._multiply(stage, to, s, slots, names, slots if fresh else ()))
                 written.add(to)
 
     def _split(self, slots: Iterable[int], most: int) -> list[tuple[int, ...]]:

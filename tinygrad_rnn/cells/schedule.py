@@ -78,7 +78,7 @@ class Multiply:
     source: Place
     slots: tuple[int, ...]              # numbers of products, neighbours in the record
     parameters: tuple[str, ...]
-    fresh: bool                         # starts from zero
+    fresh: tuple[int, ...]              # slots that start from zero; backward, all of them if the result does
     width: int                          # of the slots
     depth: int                          # of the source
 

@@ -19,7 +19,7 @@ import functools
 from collections import namedtuple
 from typing import Any
 
-from .jit import helper, kernel, native
+from .jit import Compiled, helper, kernel, native
 from .llvm import Emit, Int, V, call, load
 from .pool import share
 from .tiles import ROWS as _ROWS
@@ -36,7 +36,9 @@ PRODUCT = 20 * 8
 
 
 # ---- tiles -----------------------------------------------------------------------------------------------------------
-def _tile(vectors: int):
+@functools.cache
+def tile(vectors: int, fresh: tuple[int, ...] = ()) -> Compiled:
+    """The tile of so many vectors; those in `fresh` start from zero, whatever the others add to."""
     def kernel(e: Emit, m: Int, a: Int, a_row: Int, segments: Int, segment: Int, depth: Int, b: Int, b_vector: Int,
                b_k: Int, start: Int, start_row: Int, c: Int, c_row: Int, slot: Int) -> None:
         """m rows of `vectors` vectors that stand `slot` apart; rows in tiles of as equal size as can be."""
@@ -60,11 +62,12 @@ def _tile(vectors: int):
             sums = e.loop(segments, along, a, b, *zeros, at_least_once=True)[2:]
             for r in range(rows):
                 for s in range(vectors):
-                    e.store(c + r * c_row + s * slot, e.load(start + r * start_row + s * slot) + sums[r * vectors + s])
+                    before = e.const(0.0) if s in fresh else e.load(start + r * start_row + s * slot)
+                    e.store(c + r * c_row + s * slot, before + sums[r * vectors + s])
 
         e.loop(tiles, tile, m, a, start, c)
 
-    return native(kernel, f"sequence_tile{vectors}")
+    return native(kernel, "_".join(map(str, (f"sequence_tile{vectors}", *fresh))))
 
 
 def _multiply(e: Emit, rows: int, vectors: int, a: Int, a_row: Int, b: Int, b_vector: Int, b_k: Int, depth: Int,
@@ -95,8 +98,6 @@ def _multiply(e: Emit, rows: int, vectors: int, a: Int, a_row: Int, b: Int, b_ve
     out = e.loop(depth, step, b, *(a + a_row * r for r in groups), *sums, at_least_once=True)
     return [out[0], *out[1 + len(groups):]]
 
-
-tiles = {vectors: _tile(vectors) for vectors in range(1, SLOTS + 1)}
 
 
 # ---- the loop over time ----------------------------------------------------------------------------------------------
