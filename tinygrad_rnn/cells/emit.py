@@ -50,7 +50,7 @@ def run_module(text: str, name: str, calls: Mapping[str, Callable[..., Any]]) ->
 
 # ---- one function ---------------------------------------------------------------------------------------------------
 def _function(unit: Unit, name: str, schedule: Schedule, equations: Mapping[str, str]) -> str:
-    """The function of one unit: arguments are its reads, results its writes, adds and totals, in order."""
+    """The function of one unit: arguments are its reads, results its writes, adds, sums and means, in order."""
     namer = _Namer(schedule)
     for symbol, _ in unit.reads:
         namer(symbol)
@@ -78,7 +78,7 @@ def _gradient_name(place: Place, schedule: Schedule) -> str:
     """A name for what a backward unit gives: the gradient of a product, of a state of the step before ..."""
     if place.group == "adjoint":
         return f"d_z_{schedule.products[int(place.name[1:])].data.row}"
-    if place.group in ("carry", "history") and place.name not in schedule.totals:
+    if place.group in ("carry", "history") and not place.name.startswith(("mean", "sum")):
         return place.name if place.name.startswith("g_") else f"d_{place.name.removeprefix('d_')}_prev"
     return "u"
 

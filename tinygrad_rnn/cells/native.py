@@ -239,6 +239,8 @@ class Pass:
         if place.group in ("constant", "vector"):
             scalar = place.group == "constant" and place.name in self.layout.scalars
             group, kind = ("scalars", "scalar") if scalar else ("vectors", "vector")
+        elif kind == "row" and place.group in ("record", "carry") and place.name in self.layout.narrow:
+            kind = "narrow"
         return units.Operand(groups.setdefault(group, len(groups)), kind, place.group in ("y", "input"))
 
     def _unit(self, table: Table, memory: Memory, number: int, gathering: frozenset[str]) -> int:
@@ -248,12 +250,14 @@ class Pass:
         """
         unit = self.units[number]
         groups: dict[str, int] = {}
-        reads = [self._operand(p, groups, "mean" if s.op == "mean" else "row") for s, p in unit.reads]
+        reads = [self._operand(p, groups, "row") for _, p in unit.reads]
         writes = [self._operand(p, groups, "add" if p.group == "d_input" and p.name in gathering else "row")
                   for _, p in unit.writes]
         writes += [self._operand(p, groups, "add") for _, p in unit.adds]
-        writes += [self._operand(p, groups, "total") for _, p in unit.totals]
+        writes += [self._operand(p, groups, "sum") for _, p in unit.sums]
+        writes += [self._operand(p, groups, "mean") for _, p in unit.means]
         table.address("widths", number * self.size)
+        table.word(unit.width)
         for name in groups:
             step, row = self._strides(memory, name)
             before = memory.layout.lag if name.startswith(("record", "history")) else 0

@@ -319,6 +319,11 @@ class Emit:
         """The element at an address in every lane."""
         return V(self, self._splat(self.b.load(self.b.inttoptr(address.v, self.scalar.as_pointer()), align=self.size)))
 
+    def store_first(self, address: Int, x: V) -> None:
+        """The first lane to an address."""
+        pointer = self.b.inttoptr(address.v, self.scalar.as_pointer())
+        self.b.store(self.b.extract_element(x.v, I32(0)), pointer, align=self.size)
+
     def number(self, n: Int) -> V:
         """An integer as a floating-point number in every lane."""
         return V(self, self._splat(self.b.sitofp(n.v, self.scalar)))
