@@ -48,7 +48,7 @@ def via_torch(kind: str, B: int, T: int, D: int, H: int, layers: int) -> Callabl
 
 
 def via_compile(kind: str, B: int, T: int, D: int, H: int, layers: int) -> Callable[[], object] | None:
-    """The equations step by step, by torch.compile: it takes most of a minute a row, so only the variants' first rows."""
+    """The equations step by step, by torch.compile: most of a minute a row, so only the variants' first rows."""
     if kind not in VARIANTS or layers > 1 or (B, T, H) not in [(b, t, h) for b, t, _, h, _ in GRID[:3]]:
         return None
     import torch

@@ -1,7 +1,7 @@
 """How the cost of recurrent cells grows: with the cell, with T, B and H, one step at a time, and in little memory.
 
-Peers are our own: the cells' is nn.LSTM at the same sizes, so that "per FLOP" divides both by their products' work; that
-of checkpoint_every="sqrt" is the same layer without.  One step of inference meets torch's LSTMCell.
+Peers are our own: that of a cell is nn.LSTM at the same sizes, its time scaled to as many FLOPs of matrix products;
+that of checkpoint_every="sqrt" is the same layer without.  One step of inference meets torch's LSTMCell.
 
     python -m benchmarks.bench_growth build/benchmarks/growth.json growth.png      draws the last results
 """
