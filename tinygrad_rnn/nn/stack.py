@@ -108,7 +108,8 @@ class Stack(Module):
         reverse : bool
             Run from each row's last real step to the first; outputs stand at the step they belong to.
         return_gates : bool
-            Return every row of the equations too.
+            Return every row of the equations too.  They are taken from what the run keeps, none is run again; their
+            gradients go through the readable steps, at the price of T steps on the tape.
         **inputs : Tensor (T, B, width), with batch_first (B, T, width), or (B, width) for all steps
             The cell's further inputs; every layer reads them.
 
