@@ -231,8 +231,9 @@ def neighbours(products: Iterable[Symbol], width: Callable[[Symbol], int]) -> li
         return len(one[0] & other[0]) * (one[1] == other[1])
 
     if len(kinds) <= MOST_ORDERS:
-        order: Iterable[Kind] = max(itertools.permutations(kinds), key=lambda o: sum(map(shared, o, o[1:])))
-        return [p for kind in order for p in kinds[kind]]
+        orders = itertools.permutations(kinds)
+        return [p for kind in max(orders, key=lambda o: sum(itertools.starmap(shared, itertools.pairwise(o))))
+                for p in kinds[kind]]
     chains = {kind: [kind] for kind in kinds}
     for a, b in sorted(itertools.combinations(kinds, 2), key=lambda pair: -shared(*pair)):
         one, other = chains[a], chains[b]

@@ -12,9 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .printing import ATOM, Code
 from .schedule import OUTPUT, Place, Schedule, Unit
-from .symbols import Symbol, topological
+from .symbols import Symbol, evaluate, leaf, replace, topological
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -112,7 +114,10 @@ class _Python(Code):
         return super().written(node)
 
     def call(self, node: Symbol) -> tuple[str, int]:
-        """A function of the language; `stop` is what it is given."""
+        """A function of the language; of numbers alone it is a number; `stop` is what it is given."""
+        numbers = {n: leaf("constant", n.data) for n in topological([node]) if not n.args}
+        if all(n.op == "number" for n in numbers):
+            return self.number(evaluate(replace([node], numbers), lambda n: np.float64(n.data), {})[0]), ATOM
         if node.op == "stop":
             return self.written(node.args[0])
         return f"{node.op.strip('_')}({', '.join(map(self.text, node.args))})", ATOM

@@ -59,6 +59,9 @@ class _Planner:
             elif node in graph.sources:
                 self._record(node, f"source{graph.sources.index(node)}", graph.width(node))
         self.places.update(self.written)
+        taken = set(self.written.values())
+        left = {product: Place("record", slot_column(k)) for k, product in enumerate(graph.products)}
+        plan.held = {**self.written, **{product: place for product, place in left.items() if place not in taken}}
         for n in graph.nodes:
             if n.op == "mean":
                 self.places[n] = Place("record", self._narrow(f"mean{len(plan.narrow)}"))

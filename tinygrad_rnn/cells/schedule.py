@@ -95,6 +95,7 @@ class Schedule:
     products : product k of the graph has slot k of the record and, backward, of the adjoint record.
     record, carry : columns with their widths, in order; the slots come first in the record.
     narrow : columns, of record and carry, for what is the same for all units of a row, as their mean is: one number.
+    held : forward value -> where in the record it stands once the step is done: kept, or a product not overwritten.
     units, multiplies : of the forward pass; backward_units, backward_multiplies : of the backward pass.
     bias_of : vector -> slot whose gradient, summed over rows and steps, is its own.
     gathered : vector -> column of the carry where its gradient gathers, a row at a time.
@@ -107,6 +108,7 @@ class Schedule:
     record: dict[str, int] = field(default_factory=dict)
     carry: dict[str, int] = field(default_factory=dict)
     narrow: set[str] = field(default_factory=set)
+    held: dict[Symbol, Place] = field(default_factory=dict)
     units: list[Unit] = field(default_factory=list)
     multiplies: list[Multiply] = field(default_factory=list)
     backward_units: list[Unit] = field(default_factory=list)

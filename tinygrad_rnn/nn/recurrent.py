@@ -52,7 +52,8 @@ class Recurrent(Stack):
         Compiled, or readable steps on the tape.  "auto": compiled, unless the cell calls a step primitive.
     checkpoint_every : int, "sqrt" or None
         Keep only the states at every so many steps, "sqrt": at sqrt(T) of them, and run the steps between them again in
-        the backward pass.
+        the backward pass.  Gradients of parameters are then summed segment by segment: equal but for rounding; all else
+        is equal bit by bit.
     init : "uniform", "orthogonal", "identity", or callable
         Where parameters start: uniform in +-1/sqrt(hidden_size); orthogonal, identity: the same but for square matrices
         that multiply a state; callable: init(matrix, rng=generator), as the functions of `nn.init`, for all matrices.
