@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from .in_place import InPlace
 from .node import Node, leaf
 from .operators import Operators
 from .primitive import INTERPRETERS, as_array
@@ -21,7 +22,7 @@ from .primitive import INTERPRETERS, as_array
 _new = object.__new__
 
 
-class Tensor(Operators):
+class Tensor(Operators, InPlace):
     """An n-dimensional array with an optional gradient.
 
     Parameters
@@ -176,7 +177,7 @@ class Tensor(Operators):
         twin: Self = _rebuild(type(self), self._data, self.requires_grad)
         memo[id(self)] = twin
         if self.grad is not None:
-            twin.grad = constant(self.grad._data.copy())
+            twin.grad = copy.deepcopy(self.grad, memo)
         if hasattr(self, "__dict__"):       # a subclass may have attributes
             vars(twin).update(copy.deepcopy(vars(self), memo))
         return twin
@@ -224,13 +225,17 @@ class Tensor(Operators):
         return self._node is None or self._node.plan is None
 
     @property
-    def grad(self) -> Tensor | None:
-        """The gradient that `backward` has accumulated here; None before, and after it was set to None."""
+    def grad(self) -> Any:
+        """The gradient that `backward` has accumulated here; None before, and after it was set to None.
+
+        A Tensor; a RowSparse where only `Embedding(sparse=True)` has read this tensor.
+        """
         return getattr(self._own_node(), "grad", None)
 
     @grad.setter
-    def grad(self, value: Tensor | None) -> None:
-        if value is not None and not isinstance(value, Tensor):
+    def grad(self, value: Any) -> None:
+        from .sparse import RowSparse
+        if value is not None and not isinstance(value, (Tensor, RowSparse)):
             raise TypeError(f"grad: expected None or a Tensor, got {type(value).__name__}")
         node = self._own_node()
         if node is None:

@@ -270,7 +270,7 @@ class Module:
             if tensor.dtype.kind == "f":
                 tensor.data = tensor.data.astype(dtype, copy=False)
                 if tensor.grad is not None:
-                    tensor.grad = constant(tensor.grad.data.astype(dtype, copy=False))
+                    tensor.grad = tensor.grad.astype(dtype)
         return self
 
     def zero_grad(self) -> None:
