@@ -166,8 +166,11 @@ def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: set[Node] | No
             if plan is None or targets is not None and node not in leading:
                 continue
             saved = node.saved
-            if saved is None:
-                raise _freed(node)
+            while saved is None:
+                if node.freed:
+                    raise _freed(node)
+                node.keywords.restore()     # it is part of a checkpoint
+                saved = node.saved
             if node.order > LATEST[0]:      # there was a write since
                 check_kept(node)
             if create_graph:
@@ -198,7 +201,7 @@ def _leading_to(roots: Sequence[Tensor], targets: set[Node]) -> set[Node]:
     found, freed = set(stack), None
     while stack:
         node = stack.pop()
-        if node.saved is None and node.plan is not None and node not in targets:
+        if node.freed and node not in targets:
             freed = node
         new = {edge for edge in node.edges if edge is not None} - found
         found |= new
