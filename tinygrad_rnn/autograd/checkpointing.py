@@ -29,10 +29,10 @@ def checkpoint(fn: Callable[..., Any], *tensors: Any) -> Any:
     Parameters
     ----------
     fn : callable
-        fn(*tensors) -> Tensor, or a nesting of tuples, lists and dicts of Tensors.  A function of its inputs and of what
-        does not change until backward: modules and their parameters may stand in it.  It draws random numbers through the
-        library (`nn.Dropout`, recurrent layers, `random.normal`): these are drawn alike the second time, and their
-        streams stand after it where they would stand without it.
+        fn(*tensors) -> Tensor, or a nesting of tuples, lists and dicts of Tensors.  A function of its inputs and of
+        what does not change until backward: modules and their parameters may stand in it.  Random numbers that it
+        draws through the library (`nn.Dropout`, recurrent layers, `random.normal`) are the same the second time, and
+        their streams stand afterwards where they would stand without it.
     tensors : Tensors, or anything else that fn takes
 
     Returns
@@ -78,18 +78,19 @@ class Segment:
         """Run the function again, and give the nodes what they kept."""
         for t in tensors_in(self.tensors):
             if (name := written(t._data, self.start)) is not None:
-                raise ValueError(f"checkpoint: an input of shape {t.shape} is needed as it was, but {name} wrote to it in "
-                                 "place afterwards")
+                raise ValueError(f"checkpoint: an input of shape {t.shape} is needed as it was, but {name} wrote to it "
+                                 "in place afterwards")
         start = tick()
         with enable_grad(), self.draws.again():
             outputs = tensors_in(self.fn(*self.tensors))
         made = [node for node in behind((t._node for t in outputs), since=start) if node.plan is not None]
         if _names(made) != self.names or _sums(outputs) != self.sums:
-            raise ValueError("checkpoint: fn computed something else when it was run again in the backward pass: were its "
-                             "parameters changed meanwhile, does it draw from a generator of its own, or count its calls?")
+            raise ValueError("checkpoint: fn computed something else when it was run again in the backward pass: were "
+                             "its parameters changed meanwhile, does it draw from a generator of its own, or count its "
+                             "calls?")
         first = {new: ref() for new, ref in zip(made, self.nodes)}
         for inner in {new.keywords for new in made if isinstance(new.keywords, Segment)}:     # checkpoints in this one
-            inner.nodes = [_reference(first.get(ref())) for ref in inner.nodes]
+            inner.nodes = [_reference(first.get(ref())) for ref in inner.nodes]      # type: ignore[arg-type]
         for new, node in first.items():
             if new.saved is not None:
                 check_kept(new)
@@ -117,4 +118,4 @@ def _names(nodes: list[Node]) -> list[tuple[str, Any]]:
 
 def _sums(tensors: list[Tensor]) -> list[int]:
     """A check sum of each result: two runs agree bit by bit or not at all."""
-    return [zlib.crc32(np.ascontiguousarray(t._data)) for t in tensors]
+    return [zlib.crc32(np.ascontiguousarray(t._data).view(np.uint8).data) for t in tensors]

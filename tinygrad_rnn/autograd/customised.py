@@ -18,11 +18,11 @@ def custom(forward: Callable[..., Any], vjp: Callable[..., Any], name: str | Non
     Parameters
     ----------
     forward : callable
-        forward(*arrays, **parameters) -> array (or a tuple of arrays): anything, compiled code too.  It must not change its
-        inputs.  Python's numbers stay numbers.
+        forward(*arrays, **parameters) -> array (or a tuple of arrays): anything, compiled code too.  It must not change
+        its inputs.  Python's numbers stay numbers.
     vjp : callable
-        vjp(g, y, *inputs, **parameters) -> tuple, one an input: the gradient of that input, of its shape or of one that it
-        was broadcast to; None where none flows.  g is the gradient of the result y (with several results both are
+        vjp(g, y, *inputs, **parameters) -> tuple, one an input: the gradient of that input, of its shape or of one that
+        it was broadcast to; None where none flows.  g is the gradient of the result y (with several results both are
         tuples).  Written in the library's own operations it can be differentiated again: it is then given Tensors.
         What it does not read it may name with an underscore in front, `_y` or `_x`: that is not kept, and is None.
     name : str, optional
@@ -36,10 +36,10 @@ def custom(forward: Callable[..., Any], vjp: Callable[..., Any], name: str | Non
     Raises
     ------
     TypeError
-        If forward or vjp is no function.  When the operation runs: if forward gives no array, vjp no floating gradient, or
-        an array where the pass is recorded.
+        If forward or vjp is no function.  When the operation runs: if forward gives no array, vjp no floating gradient,
+        or an array where the pass is recorded.
     ValueError
-        When it runs: if vjp gives another number of gradients than there are inputs, or one of a shape that does not fit.
+        When it runs: if vjp gives another number of gradients than there are inputs, or one of another shape.
 
     Examples
     --------
@@ -67,7 +67,8 @@ def custom(forward: Callable[..., Any], vjp: Callable[..., Any], name: str | Non
         found = vjp(g, y, *inputs, **parameters)
         found = list(found) if isinstance(found, (tuple, list)) else [found]
         if len(found) != len(inputs):
-            raise ValueError(f"{called}: vjp must return one gradient for each of {len(inputs)} inputs, got {len(found)}")
+            raise ValueError(f"{called}: vjp must return one gradient for each of {len(inputs)} inputs, got "
+                             f"{len(found)}")
         recorded = isinstance(g, Tensor) or isinstance(g, tuple) and any(isinstance(part, Tensor) for part in g)
         return [gradient(k, d, recorded) if wanted else None for k, (d, wanted) in enumerate(zip(found, needed))]
 
@@ -76,7 +77,8 @@ def custom(forward: Callable[..., Any], vjp: Callable[..., Any], name: str | Non
             return None
         if recorded and not isinstance(d, Tensor):
             raise TypeError(f"{called}: vjp gave no Tensor as the gradient of input {k}, so that it cannot be "
-                            "differentiated again; write it in the library's operations, and return None for no gradient")
+                            "differentiated again; write it in the library's operations, and return None where no "
+                            "gradient flows")
         d = d if isinstance(d, Tensor) and recorded else as_array(d._data if isinstance(d, Tensor) else d)
         if d.dtype.kind != "f":
             raise TypeError(f"{called}: vjp gave a gradient of dtype {d.dtype} for input {k}; gradients are floating")

@@ -20,7 +20,6 @@ from .writes import owner, wrote
 
 if TYPE_CHECKING:
     from .node import Node
-    from .tensor import Tensor
 
     Method = Callable[..., Any]
 
@@ -43,8 +42,8 @@ class InPlace:
     Raises
     ------
     ValueError
-        For a leaf that requires a gradient, unless under no_grad(); a result of another shape; memory that is read-only;
-        values that are on the tape written through a view of a tensor that is not.
+        For a leaf that requires a gradient, unless under no_grad(); a result of another shape; memory that is
+        read-only; values on the tape that are written through a view of a tensor that is not.
     TypeError
         For a result of another dtype.
     """
@@ -108,8 +107,8 @@ def _write(target: Any, name: str, operation: Callable[..., Any], args: tuple[An
         raise ValueError(f"{name}: the result has shape {result.shape}, the tensor {target.shape}, which cannot change "
                          "in place")
     if result.dtype != target.dtype:
-        raise TypeError(f"{name}: the result is of {result.dtype}, the tensor of {target.dtype}, which cannot change in "
-                        f"place; use astype({target.dtype}) on what is given")
+        raise TypeError(f"{name}: the result is of {result.dtype}, the tensor of {target.dtype}, which cannot change "
+                        f"in place; use astype({target.dtype}) on what is given")
     target._data[...] = result._data
     wrote(target._data, name)
     _move(target, name, result._node)
@@ -153,8 +152,8 @@ def _recorded(target: Any, others: tuple[Any, ...]) -> bool:
 def _may_write(target: Any, name: str, recorded: bool) -> None:
     """The errors of a write that the tape could not follow."""
     if MODE.get().grad and target._node is not None and target.is_leaf:
-        raise ValueError(f"{name}: this tensor is a leaf that requires a gradient, so the tape cannot record a write to "
-                         "it; write under no_grad(), or to a copy()")
+        raise ValueError(f"{name}: this tensor is a leaf that requires a gradient, so the tape cannot record a write "
+                         "to it; write under no_grad(), or to a copy()")
     if not target._data.flags.writeable:
         raise ValueError(f"{name}: the memory of this tensor is read-only (a broadcast view, or another library's); "
                          "copy() it first")
@@ -165,7 +164,7 @@ def _may_write(target: Any, name: str, recorded: bool) -> None:
 
 
 def _move(target: Any, name: str, made_by: Node | None) -> None:
-    """The place of a tensor on the graph after a write: newer than the write, unlike all else that shares its memory."""
+    """A tensor's place on the graph after a write: newer than the write, unlike all else that shares the memory."""
     from .record import passed
 
     if made_by is not None:

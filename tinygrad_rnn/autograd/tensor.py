@@ -127,6 +127,33 @@ class Tensor(Operators, InPlace):
             return array.astype(dtype)
         return array.copy() if copy else array
 
+    # ---- other libraries --------------------------------------------------------------------------------------------
+    def __dlpack__(self, *, stream: None = None, max_version: tuple[int, int] | None = None,
+                   dl_device: tuple[int, int] | None = None, copy: bool | None = None) -> Any:
+        from .exchange import exported
+        if stream is not None:
+            raise ValueError(f"__dlpack__: stream must be None on the CPU, got {stream!r}")
+        return exported(self).__dlpack__(max_version=max_version, dl_device=dl_device, copy=copy)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._data.__dlpack_device__()
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        from .exchange import namespace
+        return namespace(api_version)
+
+    @property
+    def device(self) -> str:
+        """Always "cpu"."""
+        return "cpu"
+
+    def to_device(self, device: str, /, *, stream: None = None) -> Self:
+        """The tensor itself; ValueError for any device but "cpu"."""
+        if device != "cpu" or stream is not None:
+            raise ValueError(f"to_device: the only device is 'cpu', without streams, got {device!r}")
+        return self
+
+    # ---- as a container ---------------------------------------------------------------------------------------------
     def __len__(self) -> int:
         if not self._data.shape:
             raise TypeError("len() of a tensor without dimensions")

@@ -43,8 +43,8 @@ def vjp(fn: Callable[..., Any], *inputs: Any) -> tuple[Any, Callable[..., tuple[
     -------
     outputs : what fn returned
     pull : callable
-        pull(*cotangents) -> tuple, one an input, of its shape and dtype: J^T g, zeros where nothing flows.  A cotangent an
-        output, of its shape and dtype; none are needed for an output of one element (1).  May be called repeatedly.
+        pull(*cotangents) -> tuple, one an input, of its shape and dtype: J^T g, zeros where nothing flows.  A cotangent
+        an output, of its shape and dtype; none are needed for outputs of one element (1).  May be called repeatedly.
 
     Raises
     ------
@@ -84,8 +84,8 @@ def jvp(fn: Callable[..., Any], inputs: Any, tangents: Any) -> tuple[Any, Any]:
 
     Notes
     -----
-    J u is the derivative of <J^T g, u> with respect to g, whatever g is: one forward and two backward passes, and no rule
-    beyond those that backward has.
+    J u is the derivative of <J^T g, u> with respect to g, whatever g is: one forward and two backward passes, and no
+    rule beyond those that backward has.
     """
     several = isinstance(inputs, (tuple, list))
     listed, directions = (list(inputs), list(tangents)) if several else ([inputs], [tangents])
@@ -160,7 +160,9 @@ def hvp(fn: Callable[[Any], Tensor], x: Any, v: Any) -> Tensor:
         As `vjp`; if fn(x) is no scalar, or v does not fit x.
     """
     run = _Run("hvp", lambda t: _gradient("hvp", fn, t), [x])
-    return run.pull([_like("hvp", "v", v, run.inputs[0])], retain=False)[0]
+    product: Tensor
+    product, = run.pull([_like("hvp", "v", v, run.inputs[0])], retain=False)
+    return product
 
 
 # ---- one evaluation -------------------------------------------------------------------------------------------------
@@ -221,7 +223,8 @@ def _inside(who: str, k: int, x: Any) -> Tensor:
     """An input of its own for the function: a leaf, or on the tape a new place behind the input's."""
     t = x if isinstance(x, Tensor) else Tensor(x)
     if t.dtype.kind != "f":
-        raise TypeError(f"{who}: inputs[{k}] must be floating to be differentiated, got dtype {t.dtype}; let fn hold it")
+        raise TypeError(f"{who}: inputs[{k}] must be floating to be differentiated, got dtype {t.dtype}; let fn hold "
+                        "what is not")
     node: Node | None = t._node if MODE.get().grad else None
     return constant(t._data).requires_grad_() if node is None else on_graph(t._data, passed(node, "input"))
 
@@ -246,8 +249,11 @@ def _jacobian(who: str, fn: Callable[[Any], Any], x: Any) -> Tensor:
     # A column costs about twice as much as a row: it runs through the backward pass and through its record.
     if 2 * x.size < y.size:
         columns = run.push([[e] for e in _units(x)])
-        return ops.reshape(ops.stack([c for c, in columns], -1), y.shape + x.shape)     # (..., n) -> y.shape + x.shape
-    return ops.reshape(ops.stack([run.pull([e])[0] for e in _units(y)]), y.shape + x.shape)     # (m, ...) -> the same
+        flat = ops.stack([c for c, in columns], -1)     # y.shape + (n,)
+    else:
+        flat = ops.stack([run.pull([e])[0] for e in _units(y)])     # (m,) + x.shape
+    whole: Tensor = ops.reshape(flat, y.shape + x.shape)
+    return whole
 
 
 def _units(t: Tensor) -> Any:

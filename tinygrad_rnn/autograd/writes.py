@@ -98,8 +98,8 @@ def check_current(who: str, array: np.ndarray, node: Node) -> None:
     name = written(array, node.order) if node.plan is not None else None
     if name is not None:
         assert node.plan is not None
-        raise ValueError(f"{who}, the result of {node.plan.primitive.name} of shape {array.shape}, shares memory with a "
-                         f"tensor that {name} wrote to afterwards, and does not know of that: compute it again after "
+        raise ValueError(f"{who}, the result of {node.plan.primitive.name} of shape {array.shape}, shares memory with "
+                         f"a tensor that {name} wrote to afterwards, and does not know of that: compute it again after "
                          "the write, or copy() it before")
 
 
@@ -129,5 +129,5 @@ def arrays(value: Any) -> list[np.ndarray]:
 
 def _argument(primitive: Primitive, k: int) -> str:
     """Name of an argument, or its position."""
-    parameters = list(inspect.signature(primitive.forward).parameters.values())
-    return parameters[k].name if k < len(parameters) and parameters[k].kind is not parameters[k].VAR_POSITIONAL else str(k)
+    names = [p.name for p in inspect.signature(primitive.forward).parameters.values() if p.kind is not p.VAR_POSITIONAL]
+    return names[k] if k < len(names) else str(k)

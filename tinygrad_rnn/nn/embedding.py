@@ -34,8 +34,8 @@ class Embedding(Module):
     max_norm : float, optional
         Before they are read, rows longer than this are shortened to it, in place.
     sparse : bool
-        The gradient of the table is a RowSparse, of the rows that were read alone: for large tables.  SGD without momentum,
-        Adagrad and Adam(lazy=True) take it, and both ways of clipping.
+        The gradient of the table is a RowSparse, of the rows that were read alone: for large tables.  SGD without
+        momentum, Adagrad and Adam(lazy=True) take it, and both ways of clipping.
     rng : numpy.random.Generator, int or None
         The table starts standard normal, as PyTorch's.
 

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from ..autograd import Tensor
-from ..autograd.tensor import constant
 from ..random import Rng, entropy, stream
 from . import init
 from .parameter import Parameter

@@ -101,7 +101,8 @@ def assigned(x: Any, values: Any, index: Any) -> Any:
 def _last_written(g: Any, index: Any) -> Any:
     """g[index], and 0 for what was overwritten by a later value."""
     read = getitem(g, index)
-    if is_basic(index) or all(np.asarray(i).dtype == np.bool_ for i in np.atleast_1d(index) if not is_basic(i)):
+    parts = index if isinstance(index, tuple) else (index,)
+    if all(is_basic(i) or np.asarray(i).dtype == np.bool_ for i in parts):
         return read
     number = np.arange(math.prod(read.shape)).reshape(read.shape)
     last = np.zeros(g.shape, np.int64)
