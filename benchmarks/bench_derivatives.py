@@ -7,7 +7,7 @@ from benchmarks.harness import Benchmark, Case
 
 
 def network(batch: int, width: int) -> tuple[Any, ...]:
-    """Inputs, targets, all parameters of an MLP (width, width, width, 10) as one vector, a direction; the layers' sizes."""
+    """Inputs, targets, all parameters of an MLP (width, width, width, 10) as a vector, a direction; layer sizes."""
     import numpy as np
 
     rng = np.random.default_rng(0)

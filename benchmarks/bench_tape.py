@@ -12,8 +12,8 @@ from benchmarks.harness import Benchmark, Case
 
 LENGTH = 50
 
-# Label -> the operation in our names, in HIPS autograd's, in torch's.  y: the 8 x 8 that goes on; w, b: a matrix and a bias
-# that require gradients; c, e: constants of 1.5 and 1/8.
+# Label -> the operation in our names, in HIPS autograd's, in torch's.  y: the 8 x 8 that goes on; w, b: a matrix and a
+# bias that require gradients; c, e: constants of 1.5 and 1/8.
 OPERATIONS: dict[str, tuple[str, str, str]] = {
     "tanh": ("tg.tanh(y)", "anp.tanh(y)", "torch.tanh(y)"),
     "sigmoid": ("tg.sigmoid(y)", "1 / (1 + anp.exp(-y))", "torch.sigmoid(y)"),
@@ -31,12 +31,13 @@ OPERATIONS: dict[str, tuple[str, str, str]] = {
     "maximum": ("tg.maximum(y, w)", "anp.maximum(y, w)", "torch.maximum(y, w)"),
     "matmul": ("y @ w", "anp.matmul(y, w)", "y @ w"),
     "add a bias": ("y + b", "y + b", "y + b"),
-    "sum over an axis, times": ("tg.sum(y, 0, True) * e", "anp.sum(y, 0, keepdims=True) * e", "torch.sum(y, 0, True) * e"),
+    "sum over an axis, times": ("tg.sum(y, 0, True) * e", "anp.sum(y, 0, keepdims=True) * e",
+                                "torch.sum(y, 0, True) * e"),
     "mean, subtracted": ("y - tg.mean(y)", "y - anp.mean(y)", "y - torch.mean(y)"),
     "reshape, twice": ("tg.reshape(y, (4, 16)).reshape(8, 8)", "anp.reshape(anp.reshape(y, (4, 16)), (8, 8))",
-                "torch.reshape(y, (4, 16)).reshape(8, 8)"),
+                       "torch.reshape(y, (4, 16)).reshape(8, 8)"),
     "index twice, concatenate": ("tg.concat([y[4:], y[:4]])", "anp.concatenate([y[4:], y[:4]])",
-                              "torch.cat([y[4:], y[:4]])"),
+                                 "torch.cat([y[4:], y[:4]])"),
     "log-softmax": ("tg.log_softmax(y)", "log_softmax(y)", "torch.log_softmax(y, -1)"),
 }
 

@@ -132,11 +132,14 @@ def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: set[Node] | No
     owned: set[Any] = set()         # nodes whose pending gradient no one else sees: it is added to in place
     heap: list[tuple[int, Any]] = []
     arrived: list[Arrival] = []
-    g = saved = None
+    g = saved = node = None
 
     def send(edge: Any, d: Any, alone: bool = True) -> None:
         if d.shape != edge.shape:
-            d = unbroadcast(d, edge.shape)
+            try:
+                d = unbroadcast(d, edge.shape)
+            except ValueError as error:
+                raise ValueError(f"{node.plan.primitive.name}: {error}") from None
         if d.dtype is not edge.dtype and d.dtype != edge.dtype:
             d = d.astype(edge.dtype)
         if edge not in pending:
