@@ -48,7 +48,7 @@ from .autograd import exchange as _exchange
 from .autograd import ops as _ops
 from .autograd.creation import *  # noqa: F403
 from .autograd.exchange import *  # noqa: F403
-from .autograd.exchange import NamespaceInfo as __array_namespace_info__
+from .autograd.exchange import NamespaceInfo as __array_namespace_info__  # noqa: F401
 from .autograd.ops import *  # noqa: F403
 
 __version__ = "0.1.0"

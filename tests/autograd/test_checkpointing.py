@@ -30,9 +30,11 @@ def leaf(*shape: int) -> Tensor:
 
 # ---- the same as without ------------------------------------------------------------------------------------------
 def stochastic_model() -> list[nn.Module]:
-    return [nn.Sequential(nn.Linear(4, 4, rng=1), nn.Dropout(0.5, rng=2), nn.Tanh()),
-            nn.LSTM(4, 4, 2, dropout=0.5, rng=3),
-            nn.Recurrent(tg.cells.catalogue()["gru_sheet"], 4, 4, variational_dropout=0.3, zoneout=0.2, rng=4)]
+    return [
+        nn.Sequential(nn.Linear(4, 4, rng=1), nn.Dropout(0.5, rng=2), nn.Tanh()),
+        nn.LSTM(4, 4, 2, dropout=0.5, rng=3),
+        nn.Recurrent(tg.cells.catalogue()["gru_sheet"], 4, 4, variational_dropout=0.3, zoneout=0.2, rng=4),
+    ]
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -50,11 +52,17 @@ def test_layers_with_dropout_train_bitwise_alike(threads: int, request: pytest.F
             return {"y": y + tg.random.normal(y.shape, rng=7), "c": c}
 
         x = tensor(X, requires_grad=True)
-        for _ in range(3):      # the streams move on
+        for _ in range(3):  # the streams move on
             out = run(block, x)
             (out["y"].sum() + (out["c"] ** 2).sum()).backward()
-        found.append([x.grad.data, *(p.grad.data for layer in layers for p in layer.parameters()),
-                      *(str(layer.rng_state()) for layer in layers), out["y"].data])
+        found.append(
+            [
+                x.grad.data,
+                *(p.grad.data for layer in layers for p in layer.parameters()),
+                *(str(layer.rng_state()) for layer in layers),
+                out["y"].data,
+            ]
+        )
     for a, b in zip(*found):
         np.testing.assert_array_equal(a, b)
 
@@ -71,6 +79,7 @@ def test_fresh_entropy_is_drawn_again() -> None:
 def test_nested_in_place_and_repeated(retain: bool) -> None:
     w, results = leaf(4), []
     for run in (plain, checkpoint):
+
         def inner(t: Tensor) -> Tensor:
             h = t * w
             h.add_(1.0)
@@ -212,7 +221,9 @@ def test_a_function_that_counts() -> None:
 
     with pytest.raises(ValueError, match="something else"):
         checkpoint(fn, leaf(3)).sum().backward()
-    y = checkpoint(lambda t: nn.functional.dropout(t.exp(), 0.5 * bool(calls.append(1) or len(calls) > 3), rng=1), leaf(3))
+    y = checkpoint(
+        lambda t: nn.functional.dropout(t.exp(), 0.5 * bool(calls.append(1) or len(calls) > 3), rng=1), leaf(3)
+    )
     with pytest.raises(ValueError, match="draws more random numbers"):
         y.sum().backward()
 

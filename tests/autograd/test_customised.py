@@ -14,11 +14,19 @@ from tinygrad_rnn.testing import gradcheck, gradgradcheck
 X, Y = np.array([0.5, -1.2, 2.0]), np.array([[1.5], [0.3]])
 
 log_cosh = custom(lambda x: np.log(np.cosh(x)), lambda g, _y, x: (g * tg.tanh(x),), name="log_cosh")
-scaled = custom(lambda x, y, power=1: x * y**power, lambda g, _y, x, y, power=1: (
-    g * y**power, g * x * (power * y ** (power - 1))), name="scaled")
-polar = custom(lambda x, y: (np.hypot(x, y), np.arctan2(y, x)), lambda g, r, x, y: (
-    (0 if g[0] is None else g[0] * x / r[0]) - (0 if g[1] is None else g[1] * y / r[0]**2),
-    (0 if g[0] is None else g[0] * y / r[0]) + (0 if g[1] is None else g[1] * x / r[0]**2)), name="polar")
+scaled = custom(
+    lambda x, y, power=1: x * y**power,
+    lambda g, _y, x, y, power=1: (g * y**power, g * x * (power * y ** (power - 1))),
+    name="scaled",
+)
+polar = custom(
+    lambda x, y: (np.hypot(x, y), np.arctan2(y, x)),
+    lambda g, r, x, y: (
+        (0 if g[0] is None else g[0] * x / r[0]) - (0 if g[1] is None else g[1] * y / r[0] ** 2),
+        (0 if g[0] is None else g[0] * y / r[0]) + (0 if g[1] is None else g[1] * x / r[0] ** 2),
+    ),
+    name="polar",
+)
 
 
 def test_derivatives_of_any_order() -> None:
@@ -69,7 +77,7 @@ def test_none_and_what_is_not_wanted() -> None:
     unused = tensor(X, requires_grad=True)
     (g, h) = grad(repeated(x, unused).sum(), [x, unused], allow_unused=True)
     assert h is None
-    one = custom(lambda x: x * 2, lambda g, _y, _x: g * 2)      # a single gradient needs no tuple
+    one = custom(lambda x: x * 2, lambda g, _y, _x: g * 2)  # a single gradient needs no tuple
     assert gradcheck(one, [X])
 
 
@@ -82,12 +90,32 @@ def test_underscores_say_what_is_not_kept() -> None:
 @pytest.mark.parametrize(
     ("forward", "vjp", "error", "message"),
     [
-        (lambda x: x, lambda g, y, x: (g, g), ValueError, "broken: vjp must return one gradient for each of 1 inputs, got 2"),
-        (lambda x: x, lambda g, y, x: (g[:2],), ValueError, r"broken: .*gradient of shape \(2,\) for an argument of shape"),
-        (lambda x: x, lambda g, y, x: (np.ones(3, int),), TypeError, "broken: vjp gave a gradient of dtype int64 for input 0"),
+        (
+            lambda x: x,
+            lambda g, y, x: (g, g),
+            ValueError,
+            "broken: vjp must return one gradient for each of 1 inputs, got 2",
+        ),
+        (
+            lambda x: x,
+            lambda g, y, x: (g[:2],),
+            ValueError,
+            r"broken: .*gradient of shape \(2,\) for an argument of shape",
+        ),
+        (
+            lambda x: x,
+            lambda g, y, x: (np.ones(3, int),),
+            TypeError,
+            "broken: vjp gave a gradient of dtype int64 for input 0",
+        ),
         (lambda x: x, lambda g, y, x: (g * 1j,), TypeError, "complex"),
         (lambda x: x, lambda g, y, x: ("text",), TypeError, "expected bools, integers"),
-        (lambda x: tensor(x), lambda g, y, x: (g,), TypeError, "broken: forward is given arrays and must return an array"),
+        (
+            lambda x: tensor(x),
+            lambda g, y, x: (g,),
+            TypeError,
+            "broken: forward is given arrays and must return an array",
+        ),
         (lambda x: None, lambda g, y, x: (g,), TypeError, "broken: .*must return an array, got NoneType"),
         (lambda x: x * 1j, lambda g, y, x: (g,), TypeError, "broken: expected bools, integers, float32 or float64"),
         (lambda x: x @ np.ones((2, 2)), lambda g, y, x: (g,), ValueError, r"broken: matmul.*float64 \(3,\)"),

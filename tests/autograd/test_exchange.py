@@ -85,21 +85,24 @@ def test_there_are_no_streams() -> None:
 # ---- the standard ---------------------------------------------------------------------------------------------------
 # All names of the 2024.12 standard, without the optional extensions.
 STANDARD = """
-e inf nan newaxis pi   arange asarray empty empty_like eye from_dlpack full full_like linspace meshgrid ones ones_like tril
-triu zeros zeros_like   astype broadcast_arrays broadcast_to can_cast finfo iinfo isdtype result_type   bool int8 int16
-int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128   abs acos acosh add asin asinh atan atan2 atanh
-bitwise_and bitwise_left_shift bitwise_invert bitwise_or bitwise_right_shift bitwise_xor ceil clip conj copysign cos cosh
-divide equal exp expm1 floor floor_divide greater greater_equal hypot imag isfinite isinf isnan less less_equal log log1p
-log2 log10 logaddexp logical_and logical_not logical_or logical_xor maximum minimum multiply negative nextafter not_equal
-positive pow real reciprocal remainder round sign signbit sin sinh square sqrt subtract tan tanh trunc   take
-take_along_axis __array_namespace_info__   matmul matrix_transpose tensordot vecdot   broadcast_arrays concat expand_dims flip
-moveaxis permute_dims repeat reshape roll squeeze stack tile unstack   argmax argmin count_nonzero nonzero searchsorted
-where   unique_all unique_counts unique_inverse unique_values   argsort sort   cumulative_prod cumulative_sum max mean min prod
-std sum var   all any diff
+e inf nan newaxis pi arange asarray empty empty_like eye from_dlpack full full_like linspace meshgrid ones
+ones_like tril triu zeros zeros_like astype broadcast_arrays broadcast_to can_cast finfo iinfo isdtype
+result_type bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128 abs
+acos acosh add asin asinh atan atan2 atanh bitwise_and bitwise_left_shift bitwise_invert bitwise_or
+bitwise_right_shift bitwise_xor ceil clip conj copysign cos cosh divide equal exp expm1 floor floor_divide
+greater greater_equal hypot imag isfinite isinf isnan less less_equal log log1p log2 log10 logaddexp
+logical_and logical_not logical_or logical_xor maximum minimum multiply negative nextafter not_equal positive
+pow real reciprocal remainder round sign signbit sin sinh square sqrt subtract tan tanh trunc take
+take_along_axis __array_namespace_info__ matmul matrix_transpose tensordot vecdot broadcast_arrays concat
+expand_dims flip moveaxis permute_dims repeat reshape roll squeeze stack tile unstack argmax argmin
+count_nonzero nonzero searchsorted where unique_all unique_counts unique_inverse unique_values argsort sort
+cumulative_prod cumulative_sum max mean min prod std sum var all any diff
 """.split()
 # Public names that other files declare; until they do, the namespace lacks them.
-PROMISED = """acos acosh asin asinh atan atanh ceil cosh reciprocal round sinh tan take_along_axis tensordot vecdot repeat roll
-tile nonzero argsort sort prod tril triu""".split()
+PROMISED = """
+acos acosh asin asinh atan atanh ceil cosh reciprocal round sinh tan take_along_axis tensordot vecdot repeat
+roll tile nonzero argsort sort prod tril triu
+""".split()
 
 
 def test_the_namespace_says_what_it_lacks() -> None:
@@ -117,7 +120,9 @@ def test_code_for_any_array_library_runs() -> None:
         xp = x.__array_namespace__()
         x = xp.astype(x, xp.float64) if xp.isdtype(x.dtype, "integral") else x
         a, b = xp.broadcast_arrays(x, xp.asarray([[1.0], [2.0]], dtype=x.dtype))
-        y = (a - xp.mean(a, axis=-1, keepdims=True)) / xp.sqrt(xp.var(a, axis=-1, keepdims=True) + xp.finfo(x.dtype).eps)
+        y = (a - xp.mean(a, axis=-1, keepdims=True)) / xp.sqrt(
+            xp.var(a, axis=-1, keepdims=True) + xp.finfo(x.dtype).eps
+        )
         return xp.where(y > 0, y, xp.asarray(0, dtype=y.dtype)) * b + xp.pi
 
     for x in (np.array([1, 5, 2]), np.array([1.0, 5.0, 2.0])):
@@ -148,7 +153,10 @@ def test_asarray_copies_where_it_must() -> None:
         assert not np.shares_memory(copied.data, a)
     assert tg.asarray([1.5]).dtype == np.float32
     assert tg.asarray(t, dtype=tg.int64).tolist() == [0, 1, 2]
-    for wrong, kind in ((lambda: tg.asarray([1], copy=False), "list"), (lambda: tg.asarray(a, tg.int64, copy=False), "ndar")):
+    for wrong, kind in (
+        (lambda: tg.asarray([1], copy=False), "list"),
+        (lambda: tg.asarray(a, tg.int64, copy=False), "ndar"),
+    ):
         with pytest.raises(ValueError, match=f"asarray: {kind}.* cannot become a tensor.* without a copy"):
             wrong()
     assert [b.shape for b in tg.broadcast_arrays(np.ones((2, 1)), tensor([1.0, 2.0]))] == [(2, 2), (2, 2)]

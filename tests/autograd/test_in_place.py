@@ -21,8 +21,11 @@ def leaf(*shape: int, seed: int = 0) -> Tensor:
 
 
 # ---- values and gradients -----------------------------------------------------------------------------------------
-METHODS = sorted(name for name in dir(Tensor) if name.endswith("_") and not name.endswith("__")
-                 and name not in ("requires_grad_", "copy_", "fill_", "zero_"))
+METHODS = sorted(
+    name
+    for name in dir(Tensor)
+    if name.endswith("_") and not name.endswith("__") and name not in ("requires_grad_", "copy_", "fill_", "zero_")
+)
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "masked_fill_": (np.array([[True, False, True]]), 0.25),
     "index_add_": (np.array([1, 1]), np.full((2, 3), 0.5)),
@@ -32,8 +35,15 @@ BINARY = {"add_", "subtract_", "multiply_", "divide_", "floor_divide_", "remaind
 
 
 def test_every_elementwise_method_has_its_form_in_place() -> None:
-    wanted = {name for name in ops.__all__ if isinstance(p := getattr(ops, name), Primitive) and hasattr(Tensor, name)
-              and p.kind == "elementwise" and any(p.rules) and name != "where"}
+    wanted = {
+        name
+        for name in ops.__all__
+        if isinstance(p := getattr(ops, name), Primitive)
+        and hasattr(Tensor, name)
+        and p.kind == "elementwise"
+        and any(p.rules)
+        and name != "where"
+    }
     assert {f"{name}_" for name in wanted} <= set(METHODS)
     assert len(METHODS) > 30
 
@@ -72,10 +82,22 @@ def test_constants_are_written_without_a_tape() -> None:
 
 
 INDICES = {
-    "int": 1, "negative": -1, "slice": slice(0, 3, 2), "column": (slice(None), 2), "ellipsis": ..., "pair": (0, 1),
-    "array": np.array([2, 0]), "duplicates": np.array([1, 1, 1]), "list": [0, 2], "tensor": tensor([2, 2]),
-    "mask": np.array([True, False, True]), "whole mask": np.eye(3, 4) > 0, "mixed": (np.array([0, 2, 0]), slice(1, 3)),
-    "pairs": (np.array([0, 0, 2]), np.array([1, 1, 3])), "new axis": (None, 1), "empty": np.array([], int),
+    "int": 1,
+    "negative": -1,
+    "slice": slice(0, 3, 2),
+    "column": (slice(None), 2),
+    "ellipsis": ...,
+    "pair": (0, 1),
+    "array": np.array([2, 0]),
+    "duplicates": np.array([1, 1, 1]),
+    "list": [0, 2],
+    "tensor": tensor([2, 2]),
+    "mask": np.array([True, False, True]),
+    "whole mask": np.eye(3, 4) > 0,
+    "mixed": (np.array([0, 2, 0]), slice(1, 3)),
+    "pairs": (np.array([0, 0, 2]), np.array([1, 1, 3])),
+    "new axis": (None, 1),
+    "empty": np.array([], int),
 }
 
 
@@ -281,8 +303,11 @@ def test_a_view_does_not_know_of_a_write_to_its_base() -> None:
     t = x * 2.0
     row = t[1:]
     t.multiply_(3)
-    with pytest.raises(ValueError, match=r"sum: argument x, the result of index of shape \(3,\), shares memory with a "
-                                         r"tensor that multiply_ wrote to afterwards"):
+    with pytest.raises(
+        ValueError,
+        match=r"sum: argument x, the result of index of shape \(3,\), shares memory with a "
+        r"tensor that multiply_ wrote to afterwards",
+    ):
         row.sum()
     with pytest.raises(ValueError, match="backward: this tensor, the result of index"):
         row.backward(np.ones(3))
@@ -363,10 +388,22 @@ def test_values_on_the_tape_through_a_view_of_a_constant() -> None:
 @pytest.mark.parametrize(
     ("write", "error", "message"),
     [
-        (lambda t: t.add_(np.ones((3, 2, 2))), ValueError, r"add_: the result has shape \(3, 2, 2\), the tensor \(2, 2\)"),
-        (lambda t: t.add_(np.ones((2, 2))), TypeError, r"add_: the result is of float64, the tensor of float32.*astype"),
+        (
+            lambda t: t.add_(np.ones((3, 2, 2))),
+            ValueError,
+            r"add_: the result has shape \(3, 2, 2\), the tensor \(2, 2\)",
+        ),
+        (
+            lambda t: t.add_(np.ones((2, 2))),
+            TypeError,
+            r"add_: the result is of float64, the tensor of float32.*astype",
+        ),
         (lambda t: tg.ones(2, dtype=tg.int64).add_(0.5), TypeError, "the result is of float32, the tensor of int64"),
-        (lambda t: t.__setitem__(0, [1.0, 2.0, 3.0]), ValueError, r"setitem: .*the tensor has shape \(2, 2\), the value"),
+        (
+            lambda t: t.__setitem__(0, [1.0, 2.0, 3.0]),
+            ValueError,
+            r"setitem: .*the tensor has shape \(2, 2\), the value",
+        ),
         (lambda t: t.__setitem__(5, 1.0), IndexError, r"setitem: .*the tensor has shape \(2, 2\)"),
         (lambda t: t.__setitem__("a", 1.0), IndexError, "setitem|only integers"),
         (lambda t: t.__setitem__(0, "text"), TypeError, "setitem: .* cannot be written into a tensor of float32"),
@@ -407,8 +444,14 @@ def test_the_log_forgets_what_is_gone() -> None:
 def test_writes_are_found_through_any_view() -> None:
     t = tg.zeros((4, 6))
     moment = writes.tick()
-    for view in (t.data, t.data.T, t.data[1:, ::2], np.broadcast_to(t.data[0], (3, 6)), t.data.reshape(2, 12),
-                 np.lib.stride_tricks.sliding_window_view(t.data, 2, 0)):
+    for view in (
+        t.data,
+        t.data.T,
+        t.data[1:, ::2],
+        np.broadcast_to(t.data[0], (3, 6)),
+        t.data.reshape(2, 12),
+        np.lib.stride_tricks.sliding_window_view(t.data, 2, 0),
+    ):
         assert writes.owner(view) is t.data
         assert writes.written(view, moment) is None
     t[1] = 1.0

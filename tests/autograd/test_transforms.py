@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import Tensor, nn, tensor
-from tinygrad_rnn.autograd import grad, hessian, hvp, jacobian, jvp, transforms, vjp
+from tinygrad_rnn.autograd import hessian, hvp, jacobian, jvp, transforms, vjp
 
 RNG = np.random.default_rng(5)
 A, B = RNG.standard_normal((3, 4)), RNG.standard_normal((9, 2))
@@ -47,8 +47,13 @@ def numeric(fn: Callable[[Any], Any], x: np.ndarray, eps: float = 1e-6) -> np.nd
     return np.stack(columns, -1).reshape((*columns[0].shape, *x.shape))
 
 
-CASES = {"rows": (many_to_few, (4,)), "columns": (few_to_many, (2,)), "square": (square, (2, 2)),
-         "number": (energy, (2, 3)), "of a number": (lambda x: x * np.arange(3.0), ())}
+CASES = {
+    "rows": (many_to_few, (4,)),
+    "columns": (few_to_many, (2,)),
+    "square": (square, (2, 2)),
+    "number": (energy, (2, 3)),
+    "of a number": (lambda x: x * np.arange(3.0), ()),
+}
 
 
 @pytest.mark.parametrize(("fn", "shape"), CASES.values(), ids=CASES.keys())
@@ -191,8 +196,12 @@ def test_a_gradient_penalty_trains_a_module() -> None:
 
 def test_nothing_is_accumulated() -> None:
     w, x = tensor(2.0, requires_grad=True), tensor([1.0], requires_grad=True)
-    for run in (lambda: jacobian(lambda t: w * t, x), lambda: hvp(lambda t: (w * t * t).sum(), x, [1.0]),
-                lambda: jvp(lambda t: w * t, x, [1.0]), lambda: vjp(lambda t: w * t, x)[1]([1.0])):
+    for run in (
+        lambda: jacobian(lambda t: w * t, x),
+        lambda: hvp(lambda t: (w * t * t).sum(), x, [1.0]),
+        lambda: jvp(lambda t: w * t, x, [1.0]),
+        lambda: vjp(lambda t: w * t, x)[1]([1.0]),
+    ):
         run()
         assert w.grad is None
         assert x.grad is None
@@ -218,7 +227,9 @@ def test_through_layers_whose_steps_are_compiled() -> None:
 
 
 def test_a_sparse_gradient_comes_out_dense() -> None:
-    (d,) = vjp(lambda table: nn.functional.embedding([1, 1, 0], table, sparse=True), np.ones((3, 2)))[1](np.ones((3, 2)))
+    (d,) = vjp(lambda table: nn.functional.embedding([1, 1, 0], table, sparse=True), np.ones((3, 2)))[1](
+        np.ones((3, 2))
+    )
     assert d.tolist() == [[1, 1], [2, 2], [0, 0]]
 
 
@@ -241,15 +252,39 @@ def test_dtypes_are_kept() -> None:
         (lambda x: vjp(lambda a, b: a, x, np.array([True])), TypeError, r"vjp: inputs\[1\] must be floating"),
         (lambda x: jacobian(lambda t: 3.0, x), TypeError, "jacobian: fn must return a Tensor .* got float"),
         (lambda x: jacobian(lambda t: (t, t), x), ValueError, "jacobian: fn must return one Tensor, got 2"),
-        (lambda x: hessian(lambda t: t, x), ValueError, r"hessian: fn must return a Tensor of one element, got a Tensor of"),
-        (lambda x: hvp(lambda t: t.tolist(), x, x), ValueError, "hvp: fn must return a Tensor of one element, got list"),
-        (lambda x: hvp(lambda t: t.sum(), x, [1.0]), ValueError, r"hvp: v must have the shape of the input, \(2,\), got"),
-        (lambda x: hvp(lambda t: t.sum(), x, np.ones(2, "f")), TypeError, "hvp: v must have the dtype .* float64, got float32"),
+        (
+            lambda x: hessian(lambda t: t, x),
+            ValueError,
+            r"hessian: fn must return a Tensor of one element, got a Tensor of",
+        ),
+        (
+            lambda x: hvp(lambda t: t.tolist(), x, x),
+            ValueError,
+            "hvp: fn must return a Tensor of one element, got list",
+        ),
+        (
+            lambda x: hvp(lambda t: t.sum(), x, [1.0]),
+            ValueError,
+            r"hvp: v must have the shape of the input, \(2,\), got",
+        ),
+        (
+            lambda x: hvp(lambda t: t.sum(), x, np.ones(2, "f")),
+            TypeError,
+            "hvp: v must have the dtype .* float64, got float32",
+        ),
         (lambda x: jvp(lambda t: t, x, np.ones(3)), ValueError, r"jvp: tangents\[0\] must have the shape of the input"),
-        (lambda x: jvp(lambda a, b: a, (x, x), (x,)), ValueError, "jvp: one tangent for each of 2 inputs is needed, got 1"),
+        (
+            lambda x: jvp(lambda a, b: a, (x, x), (x,)),
+            ValueError,
+            "jvp: one tangent for each of 2 inputs is needed, got 1",
+        ),
         (lambda x: vjp(lambda t: t, x)[1](), ValueError, r"a tensor of shape \(2,\) is not a number: pass a gradient"),
         (lambda x: vjp(lambda t: t, x)[1](x, x), ValueError, "pull takes one cotangent for each of 1 outputs, got 2"),
-        (lambda x: vjp(lambda t: t, x)[1](np.ones(3)), ValueError, r"gradient must have the shape of the tensor, \(2,\)"),
+        (
+            lambda x: vjp(lambda t: t, x)[1](np.ones(3)),
+            ValueError,
+            r"gradient must have the shape of the tensor, \(2,\)",
+        ),
     ],
 )
 def test_mistakes(call: Any, error: type, message: str) -> None:

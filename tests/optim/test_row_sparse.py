@@ -12,13 +12,17 @@ from tinygrad_rnn.autograd import RowSparse
 
 Make = Callable[[Any], optim.SGD]
 TAKE: dict[str, Make] = {
-    "SGD": lambda p: optim.SGD(p, lr=0.1), "SGD, maximize": lambda p: optim.SGD(p, lr=0.1, maximize=True),
+    "SGD": lambda p: optim.SGD(p, lr=0.1),
+    "SGD, maximize": lambda p: optim.SGD(p, lr=0.1, maximize=True),
     "Adagrad": lambda p: optim.Adagrad(p, lr=0.1, lr_decay=0.1, initial_accumulator_value=0.2),
-    "Adam": lambda p: optim.Adam(p, lr=0.1, lazy=True), "Adam, amsgrad": lambda p: optim.Adam(p, lazy=True, amsgrad=True),
+    "Adam": lambda p: optim.Adam(p, lr=0.1, lazy=True),
+    "Adam, amsgrad": lambda p: optim.Adam(p, lazy=True, amsgrad=True),
 }
 REFUSE: dict[str, Make] = {
-    "momentum": lambda p: optim.SGD(p, lr=0.1, momentum=0.9), "Adam": lambda p: optim.Adam(p),
-    "AdamW": lambda p: optim.AdamW(p), "RMSprop": lambda p: optim.RMSprop(p),
+    "momentum": lambda p: optim.SGD(p, lr=0.1, momentum=0.9),
+    "Adam": lambda p: optim.Adam(p),
+    "AdamW": lambda p: optim.AdamW(p),
+    "RMSprop": lambda p: optim.RMSprop(p),
 }
 
 
@@ -80,7 +84,9 @@ def test_who_moves_all_rows_says_so(make: Make) -> None:
     layer = layers(True)
     backward(layer, 0)
     before = layer.weight.data.copy()
-    with pytest.raises(TypeError, match=r"moves all rows .* row-sparse; SGD without momentum, Adagrad and Adam\(lazy=True"):
+    with pytest.raises(
+        TypeError, match=r"moves all rows .* row-sparse; SGD without momentum, Adagrad and Adam\(lazy=True"
+    ):
         make([layer.weight]).step()
     assert (layer.weight.data == before).all()
 
@@ -89,7 +95,9 @@ def test_who_moves_all_rows_says_so(make: Make) -> None:
 def test_decay_moves_all_rows(make: Any) -> None:
     layer = layers(True)
     backward(layer, 0)
-    with pytest.raises(TypeError, match=r"weight_decay=0.1 moves all rows .* use weight_decay=0, or Embedding\(sparse=F"):
+    with pytest.raises(
+        TypeError, match=r"weight_decay=0.1 moves all rows .* use weight_decay=0, or Embedding\(sparse=F"
+    ):
         make([layer.weight], lr=0.1, weight_decay=0.1).step()
 
 

@@ -132,7 +132,8 @@ def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: set[Node] | No
     owned: set[Any] = set()         # nodes whose pending gradient no one else sees: it is added to in place
     heap: list[tuple[int, Any]] = []
     arrived: list[Arrival] = []
-    g = saved = node = None
+    g = saved = None
+    node: Any = None
 
     def send(edge: Any, d: Any, alone: bool = True) -> None:
         if d.shape != edge.shape:
@@ -147,7 +148,7 @@ def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: set[Node] | No
             heappush(heap, (edge.order, edge))
             if alone and edge.plan is None and _is_fresh(d, g, saved):
                 owned.add(edge)
-        elif edge in owned:
+        elif edge in owned and type(d) is not RowSparse:
             pending[edge] += d
         else:
             pending[edge] = pending[edge] + d
