@@ -7,6 +7,8 @@ Which equation lives in which file
 =====================================================  ===========================================
 the chain rule on a tape                               autograd/backward.py
 an operation and its derivative, side by side          autograd/ops/elementwise.py
+Jacobians and Hessians, and products with them         autograd/transforms.py
+computing again instead of keeping                     autograd/checkpointing.py
 softmax, cross-entropy                                 autograd/ops/softmax.py
 matrix product, blocked for caches and registers       kernels/product.py, kernels/tiles.py
 exp, tanh, sigmoid as polynomials                      kernels/functions.py
@@ -42,21 +44,25 @@ import numpy as _np
 from . import autograd
 from .autograd import Tensor, detect_anomaly, enable_grad, no_grad, tensor
 from .autograd import creation as _creation
+from .autograd import exchange as _exchange
 from .autograd import ops as _ops
 from .autograd.creation import *  # noqa: F403
+from .autograd.exchange import *  # noqa: F403
+from .autograd.exchange import NamespaceInfo as __array_namespace_info__  # noqa: F401
 from .autograd.ops import *  # noqa: F403
 
 __version__ = "0.1.0"
 
 float32, float64, int32, int64 = _np.float32, _np.float64, _np.int32, _np.int64
 bool = _np.bool_
+e, inf, nan, newaxis, pi = _np.e, _np.inf, _np.nan, None, _np.pi
 
 _MODULES = ("autograd cells data decode diagnostics embeddings interop kernels metrics models nn optim random "
             "testing train").split()
 _HANDED_ON = {"Parameter": "nn", "Cell": "cells", "set_num_threads": "kernels", "get_num_threads": "kernels"}
 
 __all__ = ["Tensor", "autograd", "bool", "detect_anomaly", "enable_grad", "float32", "float64", "int32", "int64",
-           "no_grad", "tensor", *_creation.__all__, *_ops.__all__]
+           "no_grad", "tensor", *_creation.__all__, *_exchange.__all__, *_ops.__all__]
 
 
 def __getattr__(name: str) -> Any:

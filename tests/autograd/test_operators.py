@@ -255,4 +255,4 @@ def test_a_parameter_that_has_no_derivative() -> None:
 
 def test_no_such_method() -> None:
     with pytest.raises(AttributeError):
-        tensor([1.0]).add_  # noqa: B018
+        tensor([1.0]).add_in_place  # noqa: B018

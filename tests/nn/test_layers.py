@@ -110,7 +110,7 @@ def test_embedding_names_what_does_not_fit() -> None:
     with pytest.raises(TypeError, match="id must be integers, got dtype float64"):
         layer(np.array([0.0]))
     for arguments, match in (({"padding_idx": 5}, "padding_idx must be an id of 5 rows, got 5"),
-                             ({"max_norm": 0}, "max_norm must be positive"), ({"sparse": True}, "not available yet")):
+                             ({"max_norm": 0}, "max_norm must be positive")):
         with pytest.raises(ValueError, match=match):
             nn.Embedding(5, 2, **arguments)
 

@@ -95,10 +95,6 @@ class Operators:
         result: Tensor = ops.getitem(self, index)
         return result
 
-    def __setitem__(self, index: Any, value: Any) -> None:
-        raise TypeError("a Tensor cannot be written to: where(), masked_fill() and index_add() give a changed copy; "
-                        "t.data[...] = value writes behind the tape's back")
-
     # ---- methods ----------------------------------------------------------------------------------------------------
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements under another shape, `t.reshape(2, -1)` or `t.reshape((2, -1))`."""

@@ -13,6 +13,8 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..autograd.ops import expand_dims, rows, where
+from ..autograd.sparse import sparse_rows
+from ..autograd.writes import wrote
 from ..random import Rng
 from . import init
 from .checks import as_tensor, indices, positive
@@ -32,7 +34,8 @@ class Embedding(Module):
     max_norm : float, optional
         Before they are read, rows longer than this are shortened to it, in place.
     sparse : bool
-        Gradients of the rows that were read alone; not available yet.
+        The gradient of the table is a RowSparse, of the rows that were read alone: for large tables.  SGD without
+        momentum, Adagrad and Adam(lazy=True) take it, and both ways of clipping.
     rng : numpy.random.Generator, int or None
         The table starts standard normal, as PyTorch's.
 
@@ -47,8 +50,6 @@ class Embedding(Module):
                  max_norm: float | None = None, sparse: bool = False, *, rng: Rng = None) -> None:
         super().__init__()
         positive("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        if sparse:
-            raise ValueError("Embedding: sparse=True is not available yet; sparse=False gives the same numbers")
         if max_norm is not None and not max_norm > 0:
             raise ValueError(f"Embedding: max_norm must be positive, got {max_norm}")
         if padding_idx is not None:
@@ -84,23 +85,25 @@ class Embedding(Module):
 
     def forward(self, ids: Any) -> Tensor:
         """ids: integers of any shape -> (..., embedding_dim)."""
-        return embedding(ids, self.weight, self.padding_idx, self.max_norm)
+        return embedding(ids, self.weight, self.padding_idx, self.max_norm, self.sparse)
 
     def extra_repr(self) -> str:
         """Sizes and options."""
         options = "".join(f", {name}={getattr(self, name)}" for name in ("padding_idx", "max_norm")
                           if getattr(self, name) is not None)
-        return f"{self.num_embeddings}, {self.embedding_dim}{options}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{options}{', sparse=True' * self.sparse}"
 
 
-def embedding(ids: Any, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None) -> Tensor:
+def embedding(ids: Any, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
+              sparse: bool = False) -> Tensor:
     """Rows of a table.
 
     Parameters
     ----------
     ids : array_like of int, any shape
     weight : Tensor (V, D)
-    padding_idx, max_norm : see `Embedding`
+    padding_idx, max_norm, sparse : see `Embedding`
+        A weight that is itself the result of an operation gets its gradient dense.
 
     Returns
     -------
@@ -117,6 +120,9 @@ def embedding(ids: Any, weight: Tensor, padding_idx: int | None = None, max_norm
     ids = indices("embedding", "id", ids, weight.shape[0], "rows")
     if max_norm is not None:
         _shorten(weight.data, np.unique(ids), max_norm)
+        wrote(weight.data, "embedding(max_norm)")
+    if sparse and weight.is_leaf:
+        return as_tensor(sparse_rows(weight, ids, without=None if padding_idx is None else padding_idx % len(weight)))
     vectors: Tensor = rows(weight, ids)
     if padding_idx is not None:
         # Where a constant stands in for the row that was read, no gradient reaches the row.

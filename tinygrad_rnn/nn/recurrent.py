@@ -11,6 +11,7 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..autograd.ops import concat
+from ..autograd.replay import generator
 from ..autograd.tensor import constant
 from ..cells import Cell
 from ..cells.regularise import masked, zoned
@@ -159,7 +160,7 @@ class Recurrent(Stack):
         if any(self.zoneout.values()):
             cell, names = _zoned(cell, None if self.training else tuple(self.zoneout.items()))
             for row, name in names.items() if self.training else ():
-                stays = self.stream.random((steps, batch, widths[row]), np.float32) < self.zoneout[row]
+                stays = generator(self.stream).random((steps, batch, widths[row]), np.float32) < self.zoneout[row]
                 inputs[name] = constant(stays.astype(self.first.dtype))
         return Part(cell, self._hidden_sizes[layer], Named(tuple(cell.parameters)), tensors, inputs)
 

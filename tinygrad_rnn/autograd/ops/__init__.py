@@ -30,6 +30,7 @@ __all__ = [
 
 # What the library itself builds on.
 from .arithmetic import step as step
+from .indexing import assigned as assigned
 from .indexing import getitem as getitem
 from .indexing import rows as rows
 from .indexing import scattered as scattered

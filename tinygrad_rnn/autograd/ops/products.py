@@ -10,7 +10,7 @@ import numpy as np
 from ... import kernels
 from ..primitive import as_array, case, primitive, reals
 from .arithmetic import paired
-from .shapes import expand_dims, reshape, swapaxes
+from .shapes import expand_dims, reshape
 
 
 def _left_rule(g: Any, _y: Any, like: Any, b: Any) -> Any:
@@ -18,9 +18,9 @@ def _left_rule(g: Any, _y: Any, like: Any, b: Any) -> Any:
     if b.ndim == 1:
         return g * b if like.ndim == 1 else expand_dims(g, -1) * b
     if like.ndim == 1:
-        row = matmul(expand_dims(g, -2), swapaxes(b, -1, -2))
+        row = matmul(expand_dims(g, -2), b.mT)
         return reshape(row, g.shape[:-1] + like.shape)          # (..., 1, K) -> (..., K)
-    return matmul(g, swapaxes(b, -1, -2))
+    return matmul(g, b.mT)
 
 
 def _right_rule(g: Any, _y: Any, a: Any, like: Any) -> Any:
@@ -30,8 +30,8 @@ def _right_rule(g: Any, _y: Any, a: Any, like: Any) -> Any:
     if like.ndim == 1:
         return matmul(reshape(g, (-1,)), flat_rows(a))          # (..., M) -> (rows,)
     if like.ndim == 2 and a.ndim > 2:
-        return matmul(swapaxes(flat_rows(a), 0, 1), flat_rows(g))
-    return matmul(swapaxes(a, -1, -2), g)
+        return matmul(flat_rows(a).mT, flat_rows(g))
+    return matmul(a.mT, g)
 
 
 @primitive(rules=[_left_rule, _right_rule], kind="pairing", oracle=np.matmul, domain=[reals(), reals()],
@@ -65,7 +65,7 @@ def matmul(a: Any, b: Any) -> Any:
 
 
 @primitive(rules=[lambda g, _y, _x, weight, _bias=None: matmul(g, weight),
-                  lambda g, _y, x, _weight, _bias=None: matmul(swapaxes(flat_rows(g), 0, 1), flat_rows(x)),
+                  lambda g, _y, x, _weight, _bias=None: matmul(flat_rows(g).mT, flat_rows(x)),
                   lambda g, _y, _x, _weight, _bias=None: g], kind="structural",
            oracle=lambda x, weight, bias=0: np.einsum("...i,oi->...o", x, weight) + bias,
            domain=[reals(), reals(), reals()],
