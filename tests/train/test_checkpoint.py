@@ -21,8 +21,10 @@ CONTENT: dict[str, Any] = {
     "optimizer": {"state": {0: {"step": 3, "mean": np.ones((2, 3), np.float32).T}, 1: {}},
                   "groups": [{"betas": (0.9, 0.999)}]},
     "streams": {"dropout": {"state": 2**127 - 1, "name": "PCG64", "spare": None, "full": True}},
-    "odd": {"\ud800": np.ones(1, np.uint16), "sha256": np.ones(2), "a/b": np.zeros((0, 2), np.int64), "a": {"b": np.array(7, np.int32)}, "$tensor": np.array([True]), "": 0.1},
-    "text": "Grüße, \x00, \ud800 and \u2028", "sha256": np.array(1), "__metadata__": np.ones((1, 1), np.float16),
+    "odd": {"\ud800": np.ones(1, np.uint16), "sha256": np.ones(2),
+            "a/b": np.zeros((0, 2), np.int64), "a": {"b": np.array(7, np.int32)}, "$tensor": np.array([True]), "": 0.1},
+    "text": "Grüße, \x00, \ud800 and \u2028",
+    "sha256": np.array(1), "__metadata__": np.ones((1, 1), np.float16),
 }
 
 
@@ -146,7 +148,8 @@ DAMAGE = (
     lambda data, at, n: data[:at] + data[max(0, at - n):],      # a piece stands twice
     lambda data, at, n: data + data[:n],
 )
-MUTATIONS = st.lists(st.tuples(st.sampled_from(DAMAGE), st.integers(0, 500), st.integers(0, 40)), min_size=1, max_size=3)
+MUTATIONS = st.lists(st.tuples(st.sampled_from(DAMAGE), st.integers(0, 500), st.integers(0, 40)), min_size=1,
+                     max_size=3)
 
 
 def mutated(data: bytes, steps: list) -> bytes:
@@ -205,7 +208,7 @@ def test_another_version_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "VERSION", version)
         save(tmp_path / "a", {"b": 1})
-    with pytest.raises(CheckpointError, match=f"of version '{version}', and this tinygrad_rnn reads those of version 1"):
+    with pytest.raises(CheckpointError, match=f"of version '{version}', and this tinygrad_rnn reads version 1"):
         load(tmp_path / "a")
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: all that a program needs to go on as if it had never been interrupted, in a file that is whole or refused.
+"""Checkpoints: all that a program needs to go on as if nothing had interrupted it, in a file that is whole or refused.
 
     save(path, content, kind)       nested dicts, lists and tuples of arrays, numbers, str, bool and None
     load(path, kind)                the same again, bit by bit, or a CheckpointError in one line
@@ -24,7 +24,6 @@ No pickle: loading a stranger's checkpoint runs no code.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -32,7 +31,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
 
 from . import disk
 
@@ -44,6 +42,7 @@ _METADATA = "__metadata__"      # the format's own
 _LONGEST_HEADER = 100_000_000   # bytes, the format's limit
 _DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "bool": "BOOL", "int64": "I64", "int32": "I32",
            "int16": "I16", "int8": "I8", "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8"}
+_NAMES = {short: name for name, short in _DTYPES.items()}
 
 
 class CheckpointError(ValueError):
@@ -109,21 +108,25 @@ def load(path: str | os.PathLike[str], kind: str | None = None) -> dict[str, Any
     OSError
         If it cannot be read.
     """
-    data, where = Path(path).read_bytes(), os.fspath(path)
+    data, digest, seal = disk.read(path)
+    where = os.fspath(path)
     try:
-        metadata = _metadata(data)
+        body = 8 + int.from_bytes(data[:8], "little")
+        header = json.loads(bytes(data[8:body]))
+        metadata = header.pop(_METADATA)
         if metadata["format"] != FORMAT:
             raise ValueError("another format")
         version = metadata["version"]
     except Exception:       # whatever a parser makes of hostile bytes
         raise CheckpointError(f"{where} is damaged or no checkpoint") from None
     if version != str(VERSION):
-        raise CheckpointError(f"{where} is a checkpoint of version {version!r:.20}, and this tinygrad_rnn reads those of "
+        raise CheckpointError(f"{where} is a checkpoint of version {version!r:.20}, and this tinygrad_rnn reads "
                               f"version {VERSION}")
-    if hashlib.sha256(memoryview(data)[:-32]).digest() != data[-32:]:
+    if digest != seal:
         raise CheckpointError(f"{where} is damaged or cut short: it does not have the SHA-256 that it was saved with")
     try:
-        found, content = metadata["kind"], _put_back(json.loads(metadata["content"]), safetensors.numpy.load(data))
+        arrays = {name: _array(data[body:], **entry) for name, entry in header.items()}
+        found, content = metadata["kind"], _put_back(json.loads(metadata["content"]), arrays)
         if not isinstance(content, dict):
             raise TypeError("its content is no dict")
     except MemoryError:
@@ -135,11 +138,10 @@ def load(path: str | os.PathLike[str], kind: str | None = None) -> dict[str, Any
     return content
 
 
-def _metadata(data: bytes) -> dict[str, str]:
-    """The header's metadata."""
-    header = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
-    metadata: dict[str, str] = header[_METADATA]
-    return metadata
+def _array(body: memoryview, dtype: str, shape: list[int], data_offsets: list[int]) -> np.ndarray:
+    """An array where it stands in the file, by what the header says of it: a view."""
+    begin, end = data_offsets
+    return np.frombuffer(body[begin:end], np.dtype(_NAMES[dtype]).newbyteorder("<")).reshape(shape)
 
 
 # ---- nested structures and flat names -------------------------------------------------------------------------------

@@ -14,14 +14,18 @@ import shutil
 import sys
 import threading
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from typing import IO, Any
 
 if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
+
+
+_PIECE = 1 << 22        # bytes read at a time, and hashed while the next are read
 
 
 def write(path: Path, parts: Sequence[Any]) -> Path:
@@ -46,23 +50,65 @@ def write(path: Path, parts: Sequence[Any]) -> Path:
     """
     # A fixed name: what a killed process left behind is overwritten by the next.
     temporary = path.with_name(path.name + ".tmp")
-    digest = hashlib.sha256()
-    # Hashing takes about as long as writing, and both release the GIL.
-    hashing = threading.Thread(target=_update, args=(digest, parts))
     try:
-        with open(temporary, "wb") as file:
-            hashing.start()
-            try:
-                for part in parts:
-                    file.write(part)
-                _to_disk(file)      # most of it, while the rest is hashed
-            finally:
-                hashing.join()
-            file.write(digest.digest())
+        with _Sha256() as sha, open(temporary, "wb") as file:
+            for part in parts:
+                file.write(part)
+                sha.update(part)
+                _begin_flush(file)
+            file.write(sha.digest())
             _to_disk(file)
     except OSError as error:
         raise _given_up(error, temporary, path) from None
     return temporary
+
+
+def read(path: str | os.PathLike[str]) -> tuple[memoryview, bytes, bytes]:
+    """What `write` wrote: all bytes of a file, writable; the SHA-256 of all but the last 32; and those."""
+    with _Sha256() as sha, open(path, "rb", buffering=0) as file:
+        data = memoryview(bytearray(os.fstat(file.fileno()).st_size))
+        end, at = max(len(data) - 32, 0), 0
+        while count := file.readinto(data[at:at + _PIECE]):
+            sha.update(data[at:min(at + count, end)])
+            at += count
+        return data[:at], sha.digest(), bytes(data[max(at - 32, 0):at])
+
+
+class _Sha256:
+    """SHA-256 in a thread: it takes as long as writing, and both release the GIL.  A context manager."""
+
+    def __init__(self) -> None:
+        self.parts: SimpleQueue[Any] = SimpleQueue()
+        self.sha = hashlib.sha256()
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        while (part := self.parts.get()) is not None:
+            self.sha.update(part)
+
+    def update(self, part: Any) -> None:
+        """Hash a part, which must not change before the digest is known."""
+        self.parts.put(part)
+
+    def digest(self) -> bytes:
+        """Of all parts; once."""
+        self.parts.put(None)
+        self.thread.join()
+        return self.sha.digest()
+
+    def __enter__(self) -> _Sha256:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.parts.put(None)
+
+
+def _begin_flush(file: IO[bytes]) -> None:
+    """Let the disk begin with what is written so far, without waiting for it."""
+    if hasattr(os, "posix_fadvise"):
+        # Linux begins to write the pages that it is told to forget.
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _given_up(error: OSError, temporary: Path, path: Path) -> OSError:
@@ -70,11 +116,6 @@ def _given_up(error: OSError, temporary: Path, path: Path) -> OSError:
     temporary.unlink(missing_ok=True)
     before = "; the one before is intact" if path.is_file() else ""
     return OSError(error.errno, f"no checkpoint was written, {error.strerror}{before}", str(path))
-
-
-def _update(digest: Any, parts: Iterable[Any]) -> None:
-    for part in parts:
-        digest.update(part)
 
 
 def _to_disk(file: IO[bytes]) -> None:
@@ -168,8 +209,8 @@ class Lock:
         except (BlockingIOError, PermissionError) as error:
             self.file.seek(0)
             owner = self.file.read(20).decode("ascii", "replace")
-            raise BlockingIOError(error.errno, f"in use by process {owner}" if owner.isdigit() else "in use by another process",
-                                  str(self.path.parent)) from None
+            by = f"process {owner}" if owner.isdigit() else "another process"
+            raise BlockingIOError(error.errno, f"in use by {by}", str(self.path.parent)) from None
         except OSError as error:
             # Some network file systems have no locks; to refuse to train there would help no one.
             warnings.warn(f"{self.path.parent} cannot be locked ({error.strerror}): make sure that one process alone "
