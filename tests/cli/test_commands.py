@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tinygrad_rnn import models
+from tinygrad_rnn import metrics, models
 from tinygrad_rnn.cli import language, main
 from tinygrad_rnn.cli.arguments import above_zero, natural, positive, zero_or_more
 from tinygrad_rnn.data import corpora
@@ -139,7 +139,7 @@ def test_warmup(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert code == 0 and done == [language.Options()] and "ready" in out and err == ""
 
 
-@pytest.mark.parametrize("arguments", ["-h", "train -h", "sample -h", "eval -h", "warmup -h", "--version"])
+@pytest.mark.parametrize("arguments", ["-h", "train -h", "sample -h", "eval -h", "warmup -h", "bleu -h", "--version"])
 def test_help(run: Run, arguments: str) -> None:
     code, out, err = run(*arguments.split())
     assert code == 0 and "tinygrad-rnn" in out and err == ""
@@ -149,6 +149,23 @@ def test_module_and_script_are_the_same(text: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "tinygrad_rnn", "train", "none"], capture_output=True, text=True,
                           env=os.environ | {"PYTHONPATH": str(ROOT)})
     assert done.returncode == 1 and done.stderr == "tinygrad-rnn: none: No such file or directory\n"
+
+
+def test_bleu(run: Run, text: Path) -> None:
+    Path("ref").write_text("The cat sat on the mat.\nA dog\u2028barks.\r\n", encoding="utf-8")
+    Path("other").write_text("A cat was on the mat.\nThe dog barked.", encoding="utf-8")
+    Path("hyp").write_text("the cat sat on a mat.\nA dog barks.\n", encoding="utf-8")
+    lines = [["the cat sat on a mat.", "A dog barks."], ["The cat sat on the mat.", "A dog\u2028barks."],
+             ["A cat was on the mat.", "The dog barked."]]
+    assert run("bleu", "ref", "hyp") == (0, f"{metrics.corpus_bleu(lines[0], lines[1:2])}\n", "")
+    options = ["--tokenize", "none", "--lowercase", "--smooth", "floor", "--smooth-value", 0.5]
+    assert run("bleu", "ref", "other", "hyp", *options) == (
+        0, f"{metrics.corpus_bleu(lines[0], lines[1:], 'floor', 0.5, 'none', True)}\n", "")
+    Path("short").write_text("one line\n")
+    fails(run("bleu", "ref", "short", "hyp"), "short has 1 lines, hyp has 2: line by line")
+    fails(run("bleu", "ref", "none"), "none: No such file")
+    for arguments in ("bleu ref", "bleu ref hyp --tokenize zh", "bleu ref hyp --smooth-value -1"):
+        fails(run(*arguments.split()), r"\(see tinygrad-rnn.* --help\)", 2)
 
 
 # ---- resume and force -----------------------------------------------------------------------------------------------
