@@ -147,32 +147,28 @@ def contents(step: int) -> Iterator[tuple[str, Any]]:
     yield "text", f"step {step}"
 
 
-def killed_at_each_call(folder: Path) -> None:
-    """Save as step after step, killed before each call of `save` in turn; says what is found after each."""
-    step = 1
-
-    def save(at: int, fuse: Fuse) -> None:
+def killed_at_each_call(parent: Path) -> None:
+    """Save step 3 after steps 1 and 2, killed before each call of `save` in turn; says what is found after each."""
+    def save(folder: Path, step: int, fuse: Fuse) -> None:
         with Checkpoints(folder, "numbers", keep=2) as checkpoints:
             if checkpoints.exist():
                 checkpoints.load()
             fuse.lay()
-            checkpoints.save(dict(contents(at)), at, score=-at)
+            checkpoints.save(dict(contents(step)), step, score=-step)
 
-    for _ in range(2):
-        os.waitpid(fork(partial(save, step, Fuse(10**6))), 0)
-        step += 1
     for at in range(100):
-        code = os.waitstatus_to_exitcode(os.waitpid(fork(partial(save, step, Fuse(at))), 0)[1])
+        folder = parent / str(at)
+        for step, fuse in ((1, Fuse(10**6)), (2, Fuse(10**6)), (3, Fuse(at))):
+            code = os.waitstatus_to_exitcode(os.waitpid(fork(partial(save, folder, step, fuse)), 0)[1])
         with Checkpoints(folder, "numbers", keep=2) as checkpoints:
             found = [checkpoints.load(), *(checkpoint.load(path, "numbers")
                                            for path in (checkpoints.best, *checkpoints.earlier()))]
         for content in found:
             number = content["step"]
             assert content["weights"].tolist() == [number] * 1000 and content["text"] == f"step {number}"
-        print(code, step, *(content["step"] for content in found), flush=True)
+        print(code, *(content["step"] for content in found), flush=True)
         if code == 0:
             return
-        step = found[0]["step"] + 1
 
 
 if __name__ == "__main__":
