@@ -30,6 +30,7 @@ clipping of gradients                                  nn/utils.py
 truncated back-propagation through time                data/windows.py, models/language_model.py
 sampling a character at a time, temperature            models/language_model.py
 perplexity, bits a character                           metrics/perplexity.py
+BLEU, clipped n-gram precisions, brevity penalty       metrics/bleu.py, metrics/ngrams.py
 finite differences against derivatives                 testing/gradcheck.py
 =====================================================  ===========================================
 """
