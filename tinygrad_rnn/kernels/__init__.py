@@ -21,11 +21,16 @@ _COMPILED: dict[str, str] = {
     "reduce": "sum mean var max min argmax argmin cumulative_sum",
     "cross_entropy": "softmax log_softmax logsumexp softmax_backward log_softmax_backward nll_forward nll_backward",
     "gather": "take_rows scatter_add",
+    "topk": "top_k",
+    "beam": "merge_beams",
+    "sampling": "draw",
 }
+_ORACLES = dict.fromkeys(("topk", "beam", "sampling"), "search_oracle")     # of the others: oracle
 
 _without_jit = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 _home = {name: module for module, names in _PYTHON.items() for name in names.split()}
-_home |= {name: "oracle" if _without_jit else module for module, names in _COMPILED.items() for name in names.split()}
+_home |= {name: _ORACLES.get(module, "oracle") if _without_jit else module
+          for module, names in _COMPILED.items() for name in names.split()}
 
 __all__ = sorted(_home)  # pyright: ignore
 
