@@ -86,8 +86,11 @@ class Pass:
         self.bound(memory, arrangement, parameters)()
 
     def bound(self, memory: Memory, arrangement: Arrangement,
-              parameters: Mapping[str, np.ndarray]) -> Callable[[], None]:
-        """What runs all steps, any number of times, in this memory and with the parameters as they are now."""
+              parameters: Mapping[str, np.ndarray]) -> Callable[..., None]:
+        """What runs all steps, any number of times, in this memory and with the parameters as they are now.
+
+        Given a number it runs so many rows of the batch, the first ones; not where they are ragged.
+        """
         arrays = memory.arrays
         arrays.update(self.constants)
         arrays["panels"] = aligned((self._panels[1] // self.size + 16,), self.dtype)
@@ -100,16 +103,22 @@ class Pass:
         bounds = arrangement.bounds(get_num_threads())
         parts = len(bounds) - 1
         call = sequence.run[WORD]
-        arguments = (threads.pool_address() if parts > 1 else 0, parts, self.size, memory.steps, memory.batch,
-                     int(self.backward), bounds.ctypes.data, arrangement.active.ctypes.data, base + program.stages,
-                     program.n_stages, base + program.inside, base + program.outside, program.n_outside,
-                     int(program.flat and arrangement.ragged is None))
+        pool = threads.pool_address() if parts > 1 else 0
+        fixed = (self.size, memory.steps, memory.batch, int(self.backward), bounds.ctypes.data,
+                 arrangement.active.ctypes.data, base + program.stages, program.n_stages, base + program.inside,
+                 base + program.outside, program.n_outside)
+        flat = int(program.flat and arrangement.ragged is None)
         alive = table, bounds, arrangement, dict(arrays)        # what the addresses point to
         memory.forget("panels")
+        now = memory.batch
 
-        def run() -> None:
-            if alive:
-                call(*arguments)
+        def run(rows: int = memory.batch) -> None:
+            nonlocal now
+            fewer = min(parts, max(rows, 1))
+            if rows != now and alive:
+                now, arrangement.active[:] = rows, rows
+                bounds[:fewer + 1] = np.arange(fewer + 1) * rows // fewer
+            call(pool, fewer, *fixed, flat and rows == memory.batch)
         return run
 
     # ---- weights ----------------------------------------------------------------------------------------------------
