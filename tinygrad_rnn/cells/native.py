@@ -21,6 +21,7 @@ from .schedule import OUTSIDE, Multiply, Place, Unit, slot_column
 from .table import WORD, Table
 
 MOST_TABLES = 64            # of one pass
+SERIAL = 1 << 20     # multiply-adds of a single step that one thread does alone: waking another takes as long
 calls = units.CALLS         # what stands behind the functions of a generated module
 
 
@@ -89,7 +90,7 @@ class Pass:
               parameters: Mapping[str, np.ndarray]) -> Callable[..., None]:
         """What runs all steps, any number of times, in this memory and with the parameters as they are now.
 
-        Given a number it runs so many rows of the batch, the first ones; not where they are ragged.
+        Given a number, a single step runs so many rows of the batch, the first ones.
         """
         arrays = memory.arrays
         arrays.update(self.constants)
@@ -110,14 +111,18 @@ class Pass:
         flat = int(program.flat and arrangement.ragged is None)
         alive = table, bounds, arrangement, dict(arrays)        # what the addresses point to
         memory.forget("panels")
-        now = memory.batch
+        stepping = memory.steps == 1 and arrangement.ragged is None
+        weights = sum(parameters[name].size for name, _ in self._matrices)
+        cut = memory.batch, parts       # what the bounds are for
 
         def run(rows: int = memory.batch) -> None:
-            nonlocal now
-            fewer = min(parts, max(rows, 1))
-            if rows != now and alive:
-                now, arrangement.active[:] = rows, rows
-                bounds[:fewer + 1] = np.arange(fewer + 1) * rows // fewer
+            nonlocal cut
+            fewer = parts
+            if stepping and alive:
+                fewer = min(parts, max(rows, 1), 1 + rows * weights // SERIAL)
+                if cut != (rows, fewer):
+                    cut, arrangement.active[:] = (rows, fewer), rows
+                    bounds[:fewer + 1] = np.arange(fewer + 1) * rows // fewer
             call(pool, fewer, *fixed, flat and rows == memory.batch)
         return run
 

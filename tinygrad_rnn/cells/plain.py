@@ -54,12 +54,12 @@ class Pass:
               parameters: Mapping[str, np.ndarray]) -> Callable[..., None]:
         """What runs all steps, any number of times, in this memory and with the parameters as they are now.
 
-        Given a number it runs so many rows of the batch, the first ones; not where they are ragged.
+        Given a number, a single step runs so many rows of the batch, the first ones.
         """
         weights = {name: np.array(value) for name, value in parameters.items()}
 
         def run(rows: int = memory.batch) -> None:
-            if rows != memory.batch or arrangement.ragged is None:
+            if memory.steps == 1 and arrangement.ragged is None:
                 arrangement.active[:] = rows
             self.run(memory, arrangement, weights)
         return run

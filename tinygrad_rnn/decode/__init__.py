@@ -8,11 +8,11 @@ from .errors import NotANumberError
 from .exact import exact_search
 from .greedy import greedy, sample, stream
 from .hypothesis import Hypothesis, Objective
-from .loop import Loop
+from .loop import Logits, Loop
 from .rows import Trace
 from .scoring import score_sentences
 from .unknown import replace_unknown
 
-__all__ = ["Coverage", "Hypothesis", "Loop", "NotANumberError", "Objective", "Trace", "adjusters", "analysis",
+__all__ = ["Coverage", "Hypothesis", "Logits", "Loop", "NotANumberError", "Objective", "Trace", "adjusters", "analysis",
            "beam_search", "exact_search", "greedy", "plot_beam", "replace_unknown", "sample", "score_sentences",
            "stream"]

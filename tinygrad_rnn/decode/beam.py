@@ -55,7 +55,7 @@ class Beam:
     def pick(self, log_probs: np.ndarray, rows: Rows) -> Rows:
         """See `Strategy`."""
         loop, beams = self.loop, self.loop.sentences * self.groups
-        values, indices = kernels.top_k(log_probs, min(self.among, log_probs.shape[1]))
+        values, indices = loop.top(log_probs, self.among)
         loop.check(values[:, 0], rows, False)
         origin = None
         if self.groups > 1 and not rows.lengths[0]:     # at the first step all groups have the same single row

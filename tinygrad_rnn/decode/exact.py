@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import kernels
 from ..autograd import Tensor
 from ..autograd.tensor import constant
 from .adjusters import Adjuster
@@ -89,6 +90,7 @@ class Exact:
 
     def pick(self, log_probs: np.ndarray, rows: Rows) -> Rows:
         """See `Strategy`."""
+        log_probs = kernels.log_softmax(log_probs) if self.loop.logits else log_probs
         self.loop.check(log_probs.max(1), rows, False)
         for row in range(len(rows)):
             self._open(log_probs[row].astype(np.float64), rows, row)

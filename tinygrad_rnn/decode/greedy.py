@@ -46,8 +46,8 @@ class Greedy(_Alone):
 
     def pick(self, log_probs: np.ndarray, rows: Rows) -> Rows:
         """See `Strategy`."""
-        values, indices = kernels.top_k(log_probs, 1)
-        best = values[:, 0].astype(np.float64)
+        values, indices = self.loop.top(log_probs, 1)
+        best = values[:, 0].astype(np.float64, copy=False)
         self.loop.check(best, rows, True)
         tokens = indices[:, 0]
         return rows.continued(None, tokens, best, self.ends(tokens, rows))
@@ -73,7 +73,7 @@ class Sampling(_Alone):
                               min(self.top_k, log_probs.shape[1]), self.top_p, self.min_p)
         if tokens.min() < 0:
             self.loop.check(log_probs.max(1), rows, True)
-        chosen = log_probs[np.arange(len(tokens)), tokens].astype(np.float64)
+        chosen = self.loop.chosen(log_probs, tokens)
         self.loop.check(chosen, rows, True)
         picked = rows.continued(None, tokens, chosen, self.ends(tokens, rows))
         picked.parents = parents

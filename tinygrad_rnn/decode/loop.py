@@ -10,10 +10,12 @@ What is over leaves the batch. A sentence's result depends on that sentence alon
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
+from .. import kernels
 from ..autograd import Tensor, no_grad
 from .adjusters import Adjuster, Context, never_positive
 from .coverage import Coverage
@@ -21,6 +23,17 @@ from .errors import NotANumberError
 from .hypothesis import Hypothesis, Objective
 from .rows import Ended, Nodes, Rows
 from .state import Carrier
+
+
+@dataclass(frozen=True)
+class Logits:
+    """What a `step` may return in place of log-probabilities: scores (N, V) that log_softmax makes such.
+
+    Most decoders look at a few tokens of each row, whose log-probabilities can be had without writing down all others.
+    """
+
+    scores: Any
+
 
 Step = Callable[[np.ndarray, Any], tuple[Any, Any]]
 ABOVE = 1e-3    # nats: what rounding may make of the log-probability 0
@@ -66,6 +79,7 @@ class Loop:
         self.sentences: int = self.carrier.rows
         first = self._each("bos", bos, 0)
         self.limits = self._each("max_length", max_length, 1)
+        self.limit = int(self.limits[0]) if np.ndim(max_length) == 0 and self.sentences else None
         self.eos = -1 if eos is None else int(self._each("eos", eos, 0, 1)[0])
         self.bounded = all(map(never_positive, self.adjusters))
         self.nodes = Nodes()
@@ -93,7 +107,7 @@ class Loop:
         with no_grad():     # the caller's modes stand while it looks at what was found
             raw, state = self.step(rows.tokens, self.state)
         self.carrier.check(state)
-        log_probs = self._log_probs(raw)
+        log_probs = self._log_probs(raw.scores if isinstance(raw, Logits) else raw, isinstance(raw, Logits))
         if self.coverage is not None:
             weights = self.coverage.weights(state, len(rows))
             rows.attention = weights if rows.attention is None else rows.attention + weights
@@ -116,8 +130,8 @@ class Loop:
         kept.parents = None
         return picked
 
-    def _log_probs(self, raw: Any) -> np.ndarray:
-        """What the model said, checked and adjusted."""
+    def _log_probs(self, raw: Any, logits: bool) -> np.ndarray:
+        """What the model said, checked and adjusted; logits as they are, if nobody else has to see them."""
         log_probs = raw.data if isinstance(raw, Tensor) else np.asarray(raw)
         if log_probs.ndim != 2 or len(log_probs) != len(self.rows):
             raise ValueError(f"{self.who}: step must return log-probabilities (N, V) with N = {len(self.rows)}, got "
@@ -126,8 +140,10 @@ class Loop:
             raise TypeError(f"{self.who}: step must return float32 or float64 log-probabilities, got {log_probs.dtype}")
         if self.eos >= log_probs.shape[1]:
             raise ValueError(f"{self.who}: eos must be one of the {log_probs.shape[1]} tokens, got {self.eos}")
+        self.logits = logits
         if self.adjusters:
             rows = self.rows
+            self.logits, log_probs = False, kernels.log_softmax(log_probs) if logits else log_probs
             assert rows.prefixes is not None
             context = Context(rows.prefixes, rows.sentences, self.eos)
             for adjuster in self.adjusters:
@@ -137,6 +153,16 @@ class Loop:
                                      f"{adjusted.shape}")
                 log_probs = adjusted
         return log_probs
+
+    def top(self, log_probs: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The k likeliest tokens of each row, at most all: log-probabilities, and tokens."""
+        k = min(k, log_probs.shape[1])
+        return kernels.top_log_probs(log_probs, k) if self.logits else kernels.top_k(log_probs, k)
+
+    def chosen(self, log_probs: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+        """The log-probability of one token of each row."""
+        found: np.ndarray = log_probs[np.arange(len(tokens)), tokens].astype(np.float64)
+        return found - kernels.logsumexp(log_probs) if self.logits else found
 
     def check(self, best: np.ndarray, rows: Rows, alone: bool) -> None:
         """Is the largest log-probability of each row one? -inf is none for a row that stands `alone`."""
@@ -162,7 +188,8 @@ class Loop:
 
     def last(self, rows: Rows) -> np.ndarray:
         """Is the next token of each row its last?"""
-        found: np.ndarray = rows.lengths + 1 >= self.limits[rows.sentences]
+        limits = self.limits[rows.sentences] if self.limit is None else self.limit
+        found: np.ndarray = rows.lengths + 1 >= limits
         return found
 
     def _stop(self, picked: Rows) -> None:

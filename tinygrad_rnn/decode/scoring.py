@@ -40,7 +40,7 @@ class Forced:
             row = int(tokens.argmax())
             raise ValueError(f"score_sentences: {self.loop.place(rows, row)}, token {tokens[row]} is not in the "
                              f"vocabulary of {size}")
-        chosen = log_probs[np.arange(len(tokens)), tokens].astype(np.float64)
+        chosen = self.loop.chosen(log_probs, tokens)
         self.loop.check(chosen, rows, False)
         return rows.continued(None, tokens, chosen, self.loop.last(rows))
 

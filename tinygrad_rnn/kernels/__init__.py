@@ -21,7 +21,7 @@ _COMPILED: dict[str, str] = {
     "reduce": "sum mean var max min argmax argmin cumulative_sum",
     "cross_entropy": "softmax log_softmax logsumexp softmax_backward log_softmax_backward nll_forward nll_backward",
     "gather": "take_rows scatter_add",
-    "topk": "top_k",
+    "topk": "top_k top_log_probs",
     "beam": "merge_beams",
     "sampling": "draw",
 }

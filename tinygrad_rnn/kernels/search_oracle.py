@@ -31,6 +31,20 @@ def top_k(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     return sorted_top(check_rows(x, k, "top_k"), k)
 
 
+def top_log_probs_by_sorting(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """See `top_log_probs`; by sorting."""
+    values, indices = sorted_top(x, k)
+    with np.errstate(all="ignore"):
+        largest = x.max(1, keepdims=True).astype(np.float64)
+        total = np.log(np.exp(x - largest).sum(1, keepdims=True))
+        return np.where(largest == -np.inf, largest, values - largest - total), indices
+
+
+def top_log_probs(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """See topk.py."""
+    return top_log_probs_by_sorting(check_rows(x, k, "top_log_probs"), k)
+
+
 def merge_beams(values: np.ndarray, indices: np.ndarray, totals: np.ndarray, first: np.ndarray, last: np.ndarray,
                 groups: int, width: int, eos: int, penalty: float) -> tuple[np.ndarray, ...]:
     """See beam.py; by listing all candidates and sorting them."""

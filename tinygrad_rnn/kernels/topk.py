@@ -9,14 +9,17 @@ pass over the row, then, whatever k is.
 import numpy as np
 
 from .arrays import LARGE
+from .cross_entropy import EXPONENTIALS
+from .fold import fold_row
 from .jit import helper, kernel, native
 from .llvm import Emit, Int, V, call
 from .pool import share
-from .search_oracle import check_rows, sorted_top
+from .search_oracle import check_rows, sorted_top, top_log_probs_by_sorting
 from .threads import get_num_threads, pool_address
 
 BLOCK = 64      # numbers
 MOST = 256      # k up to which numbers are sorted by insertion
+SHARED = 1 << 15    # elements from which threads pay: each costs an exponential
 
 
 @native
@@ -89,6 +92,37 @@ def top_of_rows(part, parts, x, scan, values, indices):
         top_of_row(x[row], maxima, values.shape[1], values[row], indices[row])
 
 
+@native
+def sum_exponentials(e: Emit, n: Int, x: Int, largest: Int, out: Int) -> None:
+    """The sum of e^(x - largest) over a row, in float64."""
+    double = e.double()
+    double.store(out, fold_row(e, EXPONENTIALS, [x], n, e.broadcast(largest)), double.first(e.int(1)))
+
+
+@helper
+def top_of_logits(part, parts, x, scan, add, found, values, indices):
+    """The rows of one thread, normalised."""
+    rows, n = x.shape
+    maxima, total = np.empty((n + BLOCK - 1) // BLOCK, x.dtype), np.empty(1)
+    for row in range(rows * part // parts, rows * (part + 1) // parts):
+        address = x.ctypes.data + row * n * x.itemsize
+        call(scan, (n, address, maxima.ctypes.data))
+        top_of_row(x[row], maxima, values.shape[1], found[row], indices[row])
+        largest = np.float64(found[row, 0])
+        rest = 0.0
+        if largest > -np.inf:
+            call(add, (n, address, found.ctypes.data + row * found.shape[1] * x.itemsize, total.ctypes.data))
+            rest = np.log(total[0])
+        for k in range(values.shape[1]):
+            values[row, k] = found[row, k] - largest - rest if largest > -np.inf else largest
+
+
+@kernel("void(intp, intp, intp, intp, const(T[:, ::1]), T[:, ::1], float64[:, ::1], int64[:, ::1])")
+def likeliest_of_rows(pool, parts, scan, add, x, found, values, indices):
+    """values[n], indices[n] = the largest numbers of log_softmax(x[n])."""
+    share(pool, parts, top_of_logits, (x, scan, add, found, values, indices))
+
+
 @kernel("void(intp, intp, intp, const(T[:, ::1]), T[:, ::1], int64[:, ::1])")
 def largest_of_rows(pool, parts, scan, x, values, indices):
     """values[n], indices[n] = the largest numbers of x[n]."""
@@ -122,3 +156,29 @@ def top_k(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     largest_of_rows[x.dtype](pool_address() if parts > 1 else 0, parts, block_maxima[x.dtype], x, values, indices)
     return values, indices
 
+
+def top_log_probs(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """`top_k` of log_softmax(x), which is never written down.
+
+    Parameters
+    ----------
+    x : (N, V) float32 or float64, logits
+    k : int, 1 to V
+
+    Returns
+    -------
+    values (N, k) float64, in nats; indices (N, k) int64
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `top_k`.
+    """
+    x = check_rows(x, k, "top_log_probs")
+    if k > MOST:
+        return top_log_probs_by_sorting(x, k)
+    found, values, indices = np.empty((len(x), k), x.dtype), np.empty((len(x), k)), np.empty((len(x), k), np.int64)
+    parts = min(get_num_threads(), len(x)) if x.size >= SHARED else 1
+    likeliest_of_rows[x.dtype](pool_address() if parts > 1 else 0, parts, block_maxima[x.dtype],
+                               sum_exponentials[x.dtype], x, found, values, indices)
+    return values, indices

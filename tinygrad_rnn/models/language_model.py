@@ -21,6 +21,7 @@ import numpy as np
 
 from .. import kernels, nn
 from ..autograd import Tensor, no_grad
+from ..decode import Logits
 from ..metrics import perplexity
 
 State = tuple[Tensor, Tensor]
@@ -92,7 +93,7 @@ class LanguageModel(nn.Module):
 
 
 class Decoder:
-    """A language model's step: tokens (N,) and their memory to log-probabilities (N, V) and the memory after them.
+    """A language model's step: tokens (N,) and their memory to logits (N, V) and the memory after them.
 
     Parameters
     ----------
@@ -107,14 +108,14 @@ class Decoder:
         self.matrix = kernels.pack(np.concatenate([weight.T, np.reshape(0 if bias is None else bias.data, (1, -1))]))
         self.hidden = np.ones((1, len(weight.T) + 1), weight.dtype)
 
-    def __call__(self, tokens: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+    def __call__(self, tokens: np.ndarray, state: Any) -> tuple[Logits, Any]:
         """One step."""
         output, state = self.layer(kernels.take_rows(self.table, tokens), state)
         if len(tokens) > len(self.hidden):
             self.hidden = np.ones((len(tokens), self.hidden.shape[1]), self.hidden.dtype)
         hidden = self.hidden[:len(tokens)]
         hidden[:, :-1] = output
-        return kernels.log_softmax(kernels.matmul(hidden, self.matrix)), state
+        return Logits(kernels.matmul(hidden, self.matrix)), state
 
 
 def detach(state: Any) -> Any:
