@@ -181,5 +181,13 @@ def beam_search(step: Step, state: Any, *, bos: Any, eos: int | None, max_length
     loop = Loop("beam_search", step, state, strategy, bos=bos, eos=eos, max_length=max_length, adjusters=adjusters,
                 stop=stop, objective=objective, coverage=as_coverage(coverage))
     strategy.begin(loop)
-    found = loop.run(n_best)
+    found = loop.run(n_best) if diversity_groups == 1 else [distinct(one)[:n_best] for one in loop.run()]
     return (found, loop.nodes.traces(loop.sentences, objective)) if trace else found
+
+
+def distinct(hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
+    """Each sentence once, the first of its kind: groups may find the same one."""
+    seen: dict[tuple[int, ...], Hypothesis] = {}
+    for one in hypotheses:
+        seen.setdefault(tuple(one.tokens), one)
+    return list(seen.values())
