@@ -1,7 +1,7 @@
 """Decoding a recurrent language model: beam search, greedy and sampling, against the usual ways written on torch.
 
-Embedding, one LSTM layer, a linear layer to the vocabulary; both sides have the same weights, and every sentence runs to
-the same length, for nothing ends it: what differs is the work, not how long it goes on.
+Embedding, one LSTM layer, a linear layer to the vocabulary. Both sides have the same weights, and every sentence runs
+to the same length, for nothing ends it: what differs is the work, not how long it goes on.
 
 The peer is batched beam search as it is usually written: B * width rows from the first step on, log-softmax, the scores
 of width * V continuations of a sentence side by side, `topk` of twice the width, ended ones sorted out, the states
@@ -60,7 +60,8 @@ def lstm_torch(H: int, V: int, B: int, width: int) -> tuple[Callable[..., Any], 
     embedding, cell, linear = torch.nn.Embedding(V, H), torch.nn.LSTMCell(H, H), torch.nn.Linear(H, V)
     weights = {name: torch.from_numpy(value) for name, value in lstm_weights(H, V).items()}
     embedding.load_state_dict({"weight": weights["embedding.weight"]})
-    cell.load_state_dict({name: weights[f"lstm.{name}_l0"] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")})
+    parts = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    cell.load_state_dict({name: weights[f"lstm.{name}_l0"] for name in parts})
     linear.load_state_dict({name: weights[f"linear.{name}"] for name in ("weight", "bias")})
 
     def step(tokens: Any, state: Any) -> tuple[Any, Any]:

@@ -32,7 +32,7 @@ FAST = os.environ.get("TINYGRAD_RNN_FAST") == "1"
 WORDS = ["<s>", "</s>", "jane", "is", "visits", "visiting", "going", "africa", "to", "in", "september"]
 BOS, EOS = 0, 1
 BIGRAMS = """
-    <s>:       jane .75  in .25
+    <s>:       jane .85  in .15
     jane:      is .55  visits .45
     is:        going .5  visiting .4  in .1
     going:     to .7  </s> .3
@@ -72,14 +72,15 @@ print("likeliest word each time:", say(found))
 print("likeliest sentence:      ", say(best))
 
 # %%
-# *Greedy* decoding takes the likeliest word at each place, and at the third place it walks into a trap: *is* was a
+# *Greedy* decoding takes the likeliest word at each place, and at the second place it walks into a trap: *is* was a
 # little likelier than *visits*, but what can follow *is* divides its probability among many, while *visits* is nearly
-# sure of its Africa. The likeliest sentence of all begins with the less likely word.
+# sure of its Africa. The likeliest sentence of all has the less likely word there.
 #
 # Three at once, by hand
 # ----------------------
 # So let us not decide so early. *Beam search* carries the K best beginnings along; at each step it continues every one
-# of them with every word, and of all these keeps the K best again. For K = 3, written out:
+# of them with every word, and of all these keeps the K best again. A sentence that has ended keeps its place among the
+# K. For K = 3, written out:
 
 K = 3
 beams, finished = [([BOS], 0.0)], []
@@ -90,11 +91,10 @@ for t in range(1, 8):
     print(f"\nstep {t}: {len(candidates)} candidates")
     for tokens, total in candidates[:5]:
         print(f"    {total:7.3f}  {' '.join(WORDS[word] for word in tokens[1:])}")
-    # The first K; those that end are set aside, and the next best take their places.
-    finished += [candidate for candidate in candidates[:K] if candidate[0][-1] == EOS]
-    beams = [candidate for candidate in candidates if candidate[0][-1] != EOS][:K]
-    if len(finished) >= K:
-        break
+    # A sentence that ends is set aside, and keeps its place.
+    best = candidates[:K - len(finished)]
+    finished += [candidate for candidate in best if candidate[0][-1] == EOS]
+    beams = [candidate for candidate in best if candidate[0][-1] != EOS]
 
 finished.sort(key=lambda candidate: -candidate[1])
 print("\nfinished:")

@@ -28,8 +28,8 @@ def test_sentences_come_as_often_as_they_are_likely(by, temperature) -> None:
     sentences = every_sentence(step, state, 0, 3, lambda log_probs, _: log_softmax(log_probs / temperature))
     for tokens, log_probs in sentences:
         p = np.exp(sum(log_probs))
-        # Five standard deviations of a binomial count.
-        assert abs(counts.pop(tuple(tokens), 0) - n * p) <= 5 * np.sqrt(n * p * (1 - p)) + 1e-6
+        # Five standard deviations of a binomial count, and one of the rarest.
+        assert abs(counts.pop(tuple(tokens), 0) - n * p) <= 5 * np.sqrt(n * p * (1 - p)) + 1
     assert not counts
 
 

@@ -259,8 +259,8 @@ def test_constraints_that_cannot_be_met(decoder) -> None:
     with pytest.raises(ValueError, match="sentence [01].*the constraints cannot be met"):
         decoder(step, state, **ENDS, max_length=4, adjusters=[decode.adjusters.Suppress([0, 1, 2])])
     with pytest.raises(ValueError, match="the constraints cannot be met"):
-        decoder(step, state, **ENDS, max_length=4, adjusters=[decode.adjusters.NoRepeatNgram(1),
-                                                             decode.adjusters.Suppress([1])])
+        decoder(step, state, **ENDS, max_length=4,
+                adjusters=[decode.adjusters.NoRepeatNgram(1), decode.adjusters.Suppress([1])])
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
@@ -275,7 +275,7 @@ def test_scores_that_are_no_log_probabilities(decoder) -> None:
 @pytest.mark.parametrize(("options", "error", "words"), [
     (dict(bos=-1), ValueError, "bos must be an int of at least 0"),
     (dict(bos="a"), TypeError, "bos must be an int, got 'a'"),
-    (dict(bos=[0, 0, 0]), ValueError, "one for each of 2 sentences"),
+    (dict(bos=[0, 0, 0]), ValueError, "bos must be an int of at least 0, or one for each of 2 sentences"),
     (dict(eos=5), ValueError, "eos must be one of the 5 tokens, got 5"),
     (dict(eos=1.0), TypeError, "eos must be an int"),
     (dict(max_length=0), ValueError, "max_length must be an int of at least 1"),

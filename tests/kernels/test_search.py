@@ -16,8 +16,8 @@ DTYPES = st.sampled_from([np.float32, np.float64])
 def matrix(data: st.DataObject, most: int = 200) -> np.ndarray:
     """Rows with ties and -inf."""
     rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
-    x = rng.normal(0, data.draw(st.sampled_from([0.1, 1.0, 6.0])), (data.draw(st.integers(1, 5)),
-                                                                   data.draw(st.integers(1, most))))
+    shape = data.draw(st.integers(1, 5)), data.draw(st.integers(1, most))
+    x = rng.normal(0, data.draw(st.sampled_from([0.1, 1.0, 6.0])), shape)
     x = np.round(x * 2) / 2 if data.draw(st.booleans()) else x
     x[rng.random(x.shape) < data.draw(st.sampled_from([0.0, 0.3, 0.95]))] = -np.inf
     return x.astype(data.draw(DTYPES))
@@ -55,10 +55,11 @@ def test_the_best_continuations_of_beams(data) -> None:
     x = np.round(2 * x) / 2 if data.draw(st.booleans()) else x
     x[rng.random(x.shape) < 0.2] = -np.inf
     penalty = data.draw(st.sampled_from([0.0, 0.5, 2.0]))
+    places = rng.integers(0, width + 1, len(sizes))
     totals, last = np.round(rng.normal(0, 1, len(x))), rng.random(len(sizes)) < 0.3
-    whole = oracle.merge_beams(*oracle.top_k(x, V), totals, first, last, groups, width, 0, penalty)
-    few = min(V, width + 1 + (2 * width * (groups - 1) if penalty else 0))
-    found = kernels.merge_beams(*kernels.top_k(x, few), totals, first, last, groups, width, 0, penalty)
+    whole = oracle.merge_beams(*oracle.top_k(x, V), totals, first, last, places, groups, 0, penalty)
+    few = min(V, width * (groups if penalty else 1))
+    found = kernels.merge_beams(*kernels.top_k(x, few), totals, first, last, places, groups, 0, penalty)
     for a, b in zip(found, whole, strict=True):
         np.testing.assert_array_equal(a, b)
 

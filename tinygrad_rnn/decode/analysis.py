@@ -3,8 +3,8 @@
     score(y*) > score(y^)     the model prefers the reference y*, but the search did not find it: a search error
     score(y*) <= score(y^)    the model prefers what was found, y^, though it is worse: a model error
 
-Both by the same objective, the one that the beam maximises. Exact search says more: it finds all sentences of which the
-model prefers some other one to y^.
+Both by the same objective, the one that the beam maximises. Exact search says more: where the model prefers any other
+sentence to y^.
 
 Source: Ng, Sequence models, week 3, error analysis in beam search; Stahlberg 2019, On NMT search errors and model errors.
 """

@@ -1,19 +1,21 @@
 """Beam search: the `width` best beginnings of a sentence are continued side by side.
 
-At each step all continuations of a beam's hypotheses are ordered by their log-probability (less what diversity takes
-off). Those that end and stand among the first `width` are over and set aside; the first `width` others live on. So a
-beam of width 1 is greedy decoding, and one that is never full looks at every sentence.
+A beam has `width` places. At each step the continuations of its hypotheses are ordered by their log-probability (less
+what diversity takes off), and as many kept as there are places. Those that end are set aside and keep their place, the
+others live on; so a beam of width 1 is greedy decoding, one that is never full looks at every sentence, and none stops
+while something worth continuing is in it. `patience` adds places: there are patience * width (or n_best) of them, and
+at most `width` of what is kept at a step.
 
 A beam stops
-    when `patience` * width sentences (and n_best) are over,
+    when all places are taken by sentences that are over,
     when no hypothesis can still reach the n_best that its sentence has: log-probabilities only fall, so what lives is
         worth at most log P / l(max_length) (this changes no result, it only saves time),
-    at `max_length`, where the first `width` are cut off and compete with those that are over.
+    at `max_length`, where what lives is cut off and competes with what is over.
 
 Equal totals: that of the better hypothesis first, then the likelier token, then the smaller id; equal scores: what was
 over first.
 
-Source: Graves 2012, Sequence transduction with recurrent neural networks, section 2.3; Vijayakumar 2016, Diverse beam
+Source: Sutskever 2014, Sequence to sequence learning with neural networks, section 3.2; Vijayakumar 2016, Diverse beam
 search; Kasai 2022, A call for clarity in beam search (patience).
 """
 
@@ -48,9 +50,9 @@ class Beam:
 
     def __init__(self, width: int, groups: int, diversity: float, n_best: int, patience: float) -> None:
         self.width, self.groups, self.diversity, self.n_best = width, groups, diversity, n_best
-        self.enough = max(patience * width, -(-n_best // groups))
-        # Among so many of a row are all that can be picked: one more for eos, and those that are held back.
-        self.among = width + 1 + (2 * width * (groups - 1) if diversity else 0)
+        self.places = max(math.ceil(patience * width), -(-n_best // groups))
+        # Among so many of a row are all that can be picked, and those that are held back.
+        self.among = width + (width * (groups - 1) if diversity else 0)
 
     def pick(self, log_probs: np.ndarray, rows: Rows) -> Rows:
         """See `Strategy`."""
@@ -66,8 +68,8 @@ class Beam:
         last = np.zeros(beams, np.bool_)
         last[rows.slots] = loop.last(rows)
         live, live_scores, done, done_scores, _ = kernels.merge_beams(
-            values, indices, rows.log_probs + rows.penalties, first, last, self.groups, self.width, loop.eos,
-            self.diversity)
+            values, indices, rows.log_probs + rows.penalties, first, last,
+            np.minimum(self.places - self.over, self.width), self.groups, loop.eos, self.diversity)
         if len(done):
             parents, tokens = np.concatenate([live, done[:, 1:]]).T
             scores = np.concatenate([live_scores, done_scores])
@@ -96,7 +98,7 @@ class Beam:
                     self.best[sentence] = scores[self.n_best - 1]
         if not self.over.any():
             return None
-        keep: np.ndarray = self.over[rows.slots] < self.enough
+        keep: np.ndarray = self.over[rows.slots] < self.places
         if self.loop.bounded:
             reach = np.full(len(self.best), -math.inf)
             bounds = rows.log_probs / self.normalisers[rows.sentences] + rows.penalties
@@ -147,7 +149,8 @@ def beam_search(step: Step, state: Any, *, bos: Any, eos: int | None, max_length
         Split each beam into groups, of which later ones pay `diversity` for each time that an earlier one chose the
         same token at the same step.
     patience : float, positive
-        Stop when patience * width sentences (of each group) are over.
+        A beam (each group of it) stops when patience * width sentences are over, not only width; below 1 it gives up
+        places.
     prefix_allowed : callable (sentence, tokens) -> ids, optional
         The only tokens that may follow `tokens`, a list, in sentence number `sentence`.
     trace : bool

@@ -31,6 +31,10 @@ class _Alone:
 
     loop: Loop
 
+    def begin(self, loop: Loop) -> None:
+        """Get to know the loop that asks."""
+        self.loop = loop
+
     def settle(self, picked: Rows, rows: Rows, ended: Sequence[Sequence[Ended]]) -> np.ndarray | None:
         """All go on."""
         return None
@@ -56,11 +60,16 @@ class Greedy(_Alone):
 class Sampling(_Alone):
     """A token drawn at random; the random numbers are those of a sentence and a sample, wherever they stand."""
 
-    def __init__(self, streams: Streams, number: int, temperature: float, top_k: int | None, top_p: float | None,
+    def __init__(self, rng: Rng, number: int, temperature: float, top_k: int | None, top_p: float | None,
                  min_p: float | None) -> None:
-        self.streams, self.number = streams, number
+        self.rng, self.number = rng, number
         self.temperature, self.top_k = temperature, top_k or 0
         self.top_p, self.min_p = 1.0 if top_p is None else top_p, 0.0 if min_p is None else min_p
+
+    def begin(self, loop: Loop) -> None:
+        """Get to know the loop that asks, and what each sentence begins with."""
+        super().begin(loop)
+        self.streams = Streams(loop.state, loop.rows.tokens, self.number, self.rng)
 
     def pick(self, log_probs: np.ndarray, rows: Rows) -> Rows:
         """See `Strategy`."""
@@ -83,7 +92,7 @@ class Sampling(_Alone):
 def _loop(who: str, strategy: Any, step: Step, state: Any, **options: Any) -> Loop:
     """The loop of a strategy that wants to know it."""
     loop = Loop(who, step, state, strategy, **options)
-    strategy.loop = loop
+    strategy.begin(loop)
     return loop
 
 
@@ -159,12 +168,12 @@ def sample(step: Step, state: Any, *, bos: Any, eos: int | None, max_length: Any
     ValueError, TypeError
         As `greedy`.
     """
-    strategy = sampling("sample", state, bos, temperature, top_k, top_p, min_p, num_return, rng)
+    strategy = sampling("sample", temperature, top_k, top_p, min_p, num_return, rng)
     return _loop("sample", strategy, step, state, bos=bos, eos=eos, max_length=max_length, adjusters=adjusters,
                  stop=stop).run()
 
 
-def sampling(who: str, state: Any, bos: Any, temperature: float, top_k: int | None, top_p: float | None, min_p: float | None,
+def sampling(who: str, temperature: float, top_k: int | None, top_p: float | None, min_p: float | None,
              num_return: int, rng: Rng) -> Sampling:
     """The strategy, its arguments checked."""
     if not 0 < temperature < math.inf:
@@ -176,7 +185,7 @@ def sampling(who: str, state: Any, bos: Any, temperature: float, top_k: int | No
         raise ValueError(f"{who}: top_p must be above 0 and at most 1, got {top_p}")
     if min_p is not None and not 0 <= min_p <= 1:
         raise ValueError(f"{who}: min_p must be from 0 to 1, got {min_p}")
-    return Sampling(Streams(state, bos, num_return, rng), num_return, temperature, top_k, top_p, min_p)
+    return Sampling(rng, num_return, temperature, top_k, top_p, min_p)
 
 
 def stream(step: Step, state: Any, *, bos: Any, eos: int | None, max_length: Any, temperature: float = 1.0,
@@ -202,7 +211,7 @@ def stream(step: Step, state: Any, *, bos: Any, eos: int | None, max_length: Any
     ValueError, TypeError
         As `greedy`; wrong arguments at once, not when the first token is asked for.
     """
-    strategy = Greedy() if temperature == 0 else sampling("stream", state, bos, temperature, top_k, top_p, min_p, 1, rng)
+    strategy = Greedy() if temperature == 0 else sampling("stream", temperature, top_k, top_p, min_p, 1, rng)
     loop = _loop("stream", strategy, step, state, bos=bos, eos=eos, max_length=max_length, adjusters=adjusters,
                  stop=stop)
     return _tokens(loop)

@@ -1,4 +1,4 @@
-"""The hypotheses of a search: a row each while they grow, a node for every token, so that a sentence can be read back."""
+"""The hypotheses of a search: a row each while they grow, and a node a token, so that sentences can be read back."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..autograd import Tensor
 from .adjusters import Adjuster, ids
 from .coverage import Coverage, as_coverage
-from .hypothesis import Hypothesis, Objective
+from .hypothesis import Objective
 from .loop import Loop, Step
 from .rows import Ended, Rows
 from .state import rows_of

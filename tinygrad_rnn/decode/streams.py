@@ -1,6 +1,6 @@
 """Random numbers that belong to a sentence: what is drawn for it does not depend on the batch that it is in.
 
-    key  = hash(seed, the sentence's initial state and first token, how many equal ones stand before it, number of the sample)
+    key  = hash(seed, the sentence's initial state and first token, equal ones before it, number of the sample)
     u_t  = SplitMix64(key + t * golden ratio) / 2^64
 
 Source: Steele 2014, Fast splittable pseudorandom number generators, figure 16.

@@ -1,7 +1,7 @@
 """Words that the vocabulary lacks: where the model says "unknown", copy the source word that it looked at.
 
-Source: Luong 2015, Addressing the rare word problem in neural machine translation; Jean 2015, On using very large target
-vocabulary for neural machine translation, section 3.3, which reads the alignment off the attention.
+Source: Luong 2015, Addressing the rare word problem in neural machine translation; Jean 2015, On using very large
+target vocabulary for neural machine translation, section 3.3, which reads the alignment off the attention.
 """
 
 from __future__ import annotations

@@ -28,16 +28,16 @@ def penalise(row, row_tokens, chosen, count, penalty, values, tokens, penalties)
 
 
 @kernel("int64(const(T[:, ::1]), const(int64[:, ::1]), const(float64[::1]), const(int64[::1]), const(boolean[::1]), "
-        "int64, int64, int64, float64, int64[:, ::1], float64[:, ::1], int64[:, ::1], float64[:, ::1], int64[::1])")
-def merge(rows, row_tokens, totals, first, last, groups, width, eos, penalty, live, live_scores, done, done_scores,
+        "const(int64[::1]), int64, int64, float64, int64[:, ::1], float64[:, ::1], int64[:, ::1], float64[:, ::1], "
+        "int64[::1])")
+def merge(rows, row_tokens, totals, first, last, places, groups, eos, penalty, live, live_scores, done, done_scores,
           offsets):
     """See `merge_beams`; gives how many hypotheses are done."""
-    k, ended, kept, count = rows.shape[1], 0, 0, 0
-    most = 1
+    k, ended, kept, count, most = rows.shape[1], 0, 0, 0, 1
     for beam in range(len(first) - 1):
         most = max(most, first[beam + 1] - first[beam])
     values, penalties, tokens = np.empty((most, k)), np.empty((most, k)), np.empty((most, k), np.int64)
-    heads, chosen = np.empty(most, np.int64), np.empty(2 * width * groups, np.int64)
+    heads, chosen = np.empty(most, np.int64), np.empty(len(live), np.int64)
     offsets[0] = 0
     for beam in range(len(first) - 1):
         count = count if beam % groups else 0
@@ -45,8 +45,7 @@ def merge(rows, row_tokens, totals, first, last, groups, width, eos, penalty, li
         for r in range(number):
             penalise(rows[begin + r], row_tokens[begin + r], chosen, count, penalty, values[r], tokens[r], penalties[r])
             heads[r] = 0
-        place, begun = 0, kept
-        while kept - begun < width and not (last[beam] and place == width):
+        for _ in range(places[beam]):
             best, found = -np.inf, -1
             for r in range(number):
                 if heads[r] < k:
@@ -58,40 +57,33 @@ def merge(rows, row_tokens, totals, first, last, groups, width, eos, penalty, li
             j = heads[found]
             heads[found] += 1
             token = tokens[found, j]
+            chosen[count] = token
+            count += 1
             if last[beam] or token == eos:
-                if place < width:
-                    done[ended, 0], done[ended, 1], done[ended, 2] = beam, begin + found, token
-                    done_scores[ended, 0], done_scores[ended, 1] = values[found, j], penalties[found, j]
-                    ended += 1
-                    chosen[count] = token
-                    count += 1
+                done[ended, 0], done[ended, 1], done[ended, 2] = beam, begin + found, token
+                done_scores[ended, 0], done_scores[ended, 1] = values[found, j], penalties[found, j]
+                ended += 1
             else:
                 live[kept, 0], live[kept, 1] = begin + found, token
                 live_scores[kept, 0], live_scores[kept, 1] = values[found, j], penalties[found, j]
                 kept += 1
-                chosen[count] = token
-                count += 1
-            place += 1
         offsets[beam + 1] = kept
     return ended
 
 
 def merge_beams(values: np.ndarray, indices: np.ndarray, totals: np.ndarray, first: np.ndarray, last: np.ndarray,
-                groups: int, width: int, eos: int, penalty: float) -> tuple[np.ndarray, ...]:
-    """The best continuations of each beam.
-
-    In falling order of their totals: those that end, by `eos` or because it is their beam's last step, are done if they
-    are among the first `width`; the first `width` others live on.
+                places: np.ndarray, groups: int, eos: int, penalty: float) -> tuple[np.ndarray, ...]:
+    """The best continuations of each beam: as many as it has places, in falling order of their totals.
 
     Parameters
     ----------
     values, indices : (N, k), each row's largest log-probabilities, and their tokens; -inf: impossible
     totals : (N,) float64, what each row has reached
     first : (beams + 1,) int64, where each beam's rows begin
-    last : (beams,) bool
+    last : (beams,) bool, is it the beam's last step? Else a continuation is done if its token is `eos`
+    places : (beams,) int64
     groups, penalty : so many beams in a row belong to one sentence; a continuation is worth `penalty` less for each
         time that its token was chosen by an earlier one of them
-    width : hypotheses of a beam
     eos : int
 
     Returns
@@ -100,11 +92,11 @@ def merge_beams(values: np.ndarray, indices: np.ndarray, totals: np.ndarray, fir
     done (m, 3) int64: beam, row and token;  scores (m, 2)
     offsets (beams + 1,): where the live ones of each beam begin
     """
-    room = (len(first) - 1) * width
+    room = int(places.sum())
     live, live_scores = np.empty((room, 2), np.int64), np.empty((room, 2))
     done, done_scores = np.empty((room, 3), np.int64), np.empty((room, 2))
     offsets = np.empty(len(first), np.int64)
-    ended = merge[values.dtype](values, indices, totals, first, last, groups, width, eos, penalty, live, live_scores,
+    ended = merge[values.dtype](values, indices, totals, first, last, places, groups, eos, penalty, live, live_scores,
                                 done, done_scores, offsets)
     kept = int(offsets[-1])
     return live[:kept], live_scores[:kept], done[:ended], done_scores[:ended], offsets

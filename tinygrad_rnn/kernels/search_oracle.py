@@ -1,4 +1,4 @@
-"""What decoders need of arrays, in NumPy: oracles of topk.py, beam.py and sampling.py, and what runs without the JIT."""
+"""What decoders need of arrays, in NumPy: oracles of topk.py, beam.py and sampling.py, which run without the JIT."""
 import math
 from typing import Any
 
@@ -46,7 +46,7 @@ def top_log_probs(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def merge_beams(values: np.ndarray, indices: np.ndarray, totals: np.ndarray, first: np.ndarray, last: np.ndarray,
-                groups: int, width: int, eos: int, penalty: float) -> tuple[np.ndarray, ...]:
+                places: np.ndarray, groups: int, eos: int, penalty: float) -> tuple[np.ndarray, ...]:
     """See beam.py; by listing all candidates and sorting them."""
     live: list[tuple[int, int, float, float]] = []
     done: list[tuple[int, int, int, float, float]] = []
@@ -60,17 +60,12 @@ def merge_beams(values: np.ndarray, indices: np.ndarray, totals: np.ndarray, fir
                 if value > -math.inf:
                     candidates.append((-(totals[row] + (value + penalised)), row, -(value + penalised), rank, token,
                                        value, penalised))
-        begun = len(live)
-        for place, (_, row, _, _, token, value, penalised) in enumerate(sorted(candidates)):
-            if len(live) - begun == width or (last[beam] and place == width):
-                break
+        for _, row, _, _, token, value, penalised in sorted(candidates)[:places[beam]]:
+            chosen.append(token)
             if last[beam] or token == eos:
-                if place >= width:
-                    continue
                 done.append((beam, row, token, value, penalised))
             else:
                 live.append((row, token, value, penalised))
-            chosen.append(token)
         offsets.append(len(live))
     kept, ended = np.array(live).reshape(-1, 4), np.array(done).reshape(-1, 5)
     return (kept[:, :2].astype(np.int64), kept[:, 2:], ended[:, :3].astype(np.int64), ended[:, 3:],

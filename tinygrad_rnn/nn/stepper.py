@@ -135,7 +135,8 @@ class RowStepper:
 
     def __init__(self, layer: Stack) -> None:
         if len(layer.cell.inputs) > 1:
-            raise ValueError(f"row_stepper: the cell has further inputs, {', '.join(layer.cell.inputs[1:])}; use stepper")
+            further = ", ".join(layer.cell.inputs[1:])
+            raise ValueError(f"row_stepper: the cell has further inputs, {further}; use stepper")
         self._layer, self._room = layer, 0
         self._make(1)
 
