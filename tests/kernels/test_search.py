@@ -100,6 +100,10 @@ def test_the_order_and_bounds_of_truncation(module) -> None:
 def test_what_no_token_can_be_drawn_from(dtype) -> None:
     x = np.zeros((3, 300), dtype)
     x[0, 280], x[1] = math.nan, -math.inf
+    infinite = np.array([[0, math.inf, 0] * 100], dtype)
+    for options in ({}, dict(top_k=5), dict(top_k=299), dict(top_p=0.5)):
+        for module in (kernels, oracle):
+            assert module.draw(infinite, np.zeros(1), **options) == oracle.NAN
     for options in ({}, dict(top_k=5), dict(top_k=299), dict(top_p=0.5), dict(min_p=0.5)):
         assert kernels.draw(x, np.zeros(3), **options).tolist() == [oracle.NAN, oracle.NOTHING, 0]
     values, _ = kernels.top_k(x, 3)

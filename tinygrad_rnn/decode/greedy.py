@@ -81,7 +81,8 @@ class Sampling(_Alone):
         tokens = kernels.draw(log_probs, self.streams.uniform(rows.slots, rows.lengths), self.temperature,
                               min(self.top_k, log_probs.shape[1]), self.top_p, self.min_p)
         if tokens.min() < 0:
-            self.loop.check(log_probs.max(1), rows, True)
+            # -1: NaN, -2: nothing is possible; see kernels/sampling.py
+            self.loop.check(np.choose(-np.minimum(tokens, 0), (0.0, np.nan, -np.inf)), rows, True)
         chosen = self.loop.chosen(log_probs, tokens)
         self.loop.check(chosen, rows, True)
         picked = rows.continued(None, tokens, chosen, self.ends(tokens, rows))

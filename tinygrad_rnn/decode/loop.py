@@ -172,7 +172,8 @@ class Loop:
     def _complain(self, best: np.ndarray, rows: Rows, alone: bool) -> None:
         bad = np.flatnonzero(np.isnan(best))
         if len(bad):
-            raise NotANumberError(f"{self.who}: {self.place(rows, bad[0])}, the model's log-probabilities are NaN")
+            raise NotANumberError(f"{self.who}: {self.place(rows, bad[0])}, the model's log-probabilities are NaN: its "
+                                  "training diverged, or its input was NaN")
         bad = np.flatnonzero(best > ABOVE)
         if len(bad) and self.bounded:
             raise ValueError(f"{self.who}: {self.place(rows, bad[0])}, step returned {best[bad[0]]:.6g}, and a "

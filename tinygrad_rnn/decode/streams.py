@@ -3,6 +3,9 @@
     key  = hash(seed, the sentence's initial state and first token, equal ones before it, number of the sample)
     u_t  = SplitMix64(key + t * golden ratio) / 2^64
 
+The state counts bit by bit: another processor, whose products round otherwise, draws other sentences from the same
+distribution.
+
 Source: Steele 2014, Fast splittable pseudorandom number generators, figure 16.
 """
 

@@ -108,8 +108,8 @@ def draw_rows(part, parts, x, uniform, scan, weigh, temperature, k, top_p, min_p
                 largest = maxima[block]
                 if largest != largest:
                     break
-        if not largest > -np.inf:
-            tokens[row] = NAN if largest != largest else NOTHING
+        if not -np.inf < largest < np.inf:
+            tokens[row] = NOTHING if largest == -np.inf else NAN
             continue
         if k > 0:
             top_of_row(x[row], maxima, k, values, indices)
@@ -157,7 +157,7 @@ def draw(x: np.ndarray, uniform: np.ndarray, temperature: float = 1.0, top_k: in
 
     Returns
     -------
-    (N,) int64: tokens; NAN for a row that has one, NOTHING for one that is -inf throughout
+    (N,) int64: tokens; NAN for a row that has one, or infinity, NOTHING for one that is -inf throughout
     """
     x = check_rows(x, max(1, top_k), "draw")
     tokens = np.empty(len(x), np.int64)
@@ -176,8 +176,8 @@ def draw(x: np.ndarray, uniform: np.ndarray, temperature: float = 1.0, top_k: in
 def draw_sorted(row: np.ndarray, uniform: float, temperature: float, top_k: int, top_p: float, min_p: float) -> int:
     """A token of one row by its rank, where very many are needed: numbers are sorted, which is fast, not their ids."""
     values = -np.sort(-row)
-    if np.isnan(values[-1]) or values[0] == -math.inf:
-        return NAN if np.isnan(values[-1]) else NOTHING
+    if np.isnan(values[-1]) or math.isinf(values[0]):
+        return NOTHING if values[0] == -math.inf else NAN
     weights = boltzmann(values[:top_k or None], temperature)
     cumulative = weights.cumsum()
     if top_p < 1:

@@ -81,7 +81,7 @@ def draw(x: np.ndarray, uniform: np.ndarray, temperature: float = 1.0, top_k: in
 
 def draw_one(row: np.ndarray, uniform: float, temperature: float, top_k: int, top_p: float, min_p: float) -> int:
     """A token of one row; in the order of ids if nothing is cut off, else in falling order."""
-    if np.isnan(row).any():
+    if np.isnan(row).any() or row.max() == math.inf:
         return NAN
     if row.max() == -math.inf:
         return NOTHING
