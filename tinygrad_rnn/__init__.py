@@ -29,6 +29,12 @@ SGD, momentum, RMSprop, Adam                           optim/optimizers.py
 clipping of gradients                                  nn/utils.py
 truncated back-propagation through time                data/windows.py, models/language_model.py
 sampling a character at a time, temperature            models/language_model.py
+beam search, length normalisation, patience            decode/beam.py, decode/hypothesis.py
+greedy decoding, sampling, top-k, top-p                decode/greedy.py
+the likeliest sentence, by branch and bound            decode/exact.py
+repetition and n-gram rules, forced tokens             decode/adjusters.py
+coverage of the source by attention                    decode/coverage.py
+search errors and model errors                         decode/analysis.py
 perplexity, bits a character                           metrics/perplexity.py
 BLEU, clipped n-gram precisions, brevity penalty       metrics/bleu.py, metrics/ngrams.py
 finite differences against derivatives                 testing/gradcheck.py

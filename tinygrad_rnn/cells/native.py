@@ -23,6 +23,7 @@ from .table import WORD, Table
 
 MOST_TABLES = 64            # of one pass
 SHARED = 1 << 20            # bytes of weights: from so many on, threads share in packing them
+SERIAL = 1 << 20            # multiply-adds of a single step that one thread does alone: waking another takes as long
 calls = units.CALLS         # what stands behind the functions of a generated module
 
 
@@ -89,8 +90,11 @@ class Pass:
         self.bound(memory, arrangement, parameters)()
 
     def bound(self, memory: Memory, arrangement: Arrangement,
-              parameters: Mapping[str, np.ndarray]) -> Callable[[], None]:
-        """What runs all steps, any number of times, in this memory and with the parameters as they are now."""
+              parameters: Mapping[str, np.ndarray]) -> Callable[..., None]:
+        """What runs all steps, any number of times, in this memory and with the parameters as they are now.
+
+        Given a number, a single step runs so many rows of the batch, the first ones.
+        """
         arrays = memory.arrays
         arrays.update(self.constants)
         arrays["panels"] = aligned((self._panels[1] // self.size + 16,), self.dtype)
@@ -103,16 +107,28 @@ class Pass:
         bounds = arrangement.bounds(get_num_threads())
         parts = len(bounds) - 1
         call = sequence.run[WORD]
-        arguments = (threads.pool_address() if parts > 1 else 0, parts, self.size, memory.steps, memory.batch,
-                     int(self.backward), address(bounds), address(arrangement.active), base + program.stages,
-                     program.n_stages, base + program.inside, base + program.outside, program.n_outside,
-                     int(program.flat and arrangement.ragged is None))
-        alive = table, bounds, arrangement, dict(arrays)        # what the addresses point to
+        active, stepping = arrangement.active, memory.steps == 1 and arrangement.ragged is None
+        if stepping:            # how many rows run may change from call to call
+            bounds, active = bounds.copy(), active.copy()
+        pool = threads.pool_address() if parts > 1 else 0
+        fixed = (self.size, memory.steps, memory.batch, int(self.backward), address(bounds), address(active),
+                 base + program.stages, program.n_stages, base + program.inside, base + program.outside,
+                 program.n_outside)
+        flat = int(program.flat and arrangement.ragged is None)
+        alive = table, bounds, active, dict(arrays)     # what the addresses point to
         memory.forget("panels")
+        weights = sum(parameters[name].size for name, _ in self._matrices)
+        cut = memory.batch, parts       # what the bounds are for
 
-        def run() -> None:
-            if alive:
-                call(*arguments)
+        def run(rows: int = memory.batch) -> None:
+            nonlocal cut
+            fewer = parts
+            if stepping and alive:
+                fewer = min(parts, max(rows, 1), 1 + rows * weights // SERIAL)
+                if cut != (rows, fewer):
+                    cut, active[:] = (rows, fewer), rows
+                    bounds[:fewer + 1] = np.arange(fewer + 1) * rows // fewer
+            call(pool, fewer, *fixed, flat and rows == memory.batch)
         return run
 
     # ---- weights ----------------------------------------------------------------------------------------------------

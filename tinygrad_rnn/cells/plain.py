@@ -51,10 +51,18 @@ class Pass:
                             self._unit(memory, unit, function, step, rows)
 
     def bound(self, memory: Memory, arrangement: Arrangement,
-              parameters: Mapping[str, np.ndarray]) -> Callable[[], None]:
-        """What runs all steps, any number of times, in this memory and with the parameters as they are now."""
+              parameters: Mapping[str, np.ndarray]) -> Callable[..., None]:
+        """What runs all steps, any number of times, in this memory and with the parameters as they are now.
+
+        Given a number, a single step runs so many rows of the batch, the first ones.
+        """
         weights = {name: np.array(value) for name, value in parameters.items()}
-        return lambda: self.run(memory, arrangement, weights)
+
+        def run(rows: int = memory.batch) -> None:
+            if memory.steps == 1 and arrangement.ragged is None:
+                arrangement.active[:] = rows
+            self.run(memory, arrangement, weights)
+        return run
 
     @staticmethod
     def _multiply(memory: Memory, m: Multiply, weights: Mapping[str, np.ndarray], step: int, rows: int) -> None:

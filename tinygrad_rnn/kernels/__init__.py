@@ -22,11 +22,16 @@ _COMPILED: dict[str, str] = {
     "cross_entropy": "softmax log_softmax logsumexp softmax_backward log_softmax_backward nll_forward nll_backward",
     "gather": "take_rows scatter_add",
     "steps": "adam sum_of_squares",
+    "topk": "top_k top_log_probs",
+    "beam": "merge_beams",
+    "sampling": "draw",
 }
+_ORACLES = dict.fromkeys(("topk", "beam", "sampling"), "search_oracle")     # of the others: oracle
 
 _without_jit = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 _home = {name: module for module, names in _PYTHON.items() for name in names.split()}
-_home |= {name: "oracle" if _without_jit else module for module, names in _COMPILED.items() for name in names.split()}
+_home |= {name: _ORACLES.get(module, "oracle") if _without_jit else module
+          for module, names in _COMPILED.items() for name in names.split()}
 
 __all__ = sorted(_home)  # pyright: ignore
 

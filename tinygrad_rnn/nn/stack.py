@@ -22,7 +22,7 @@ from . import lengths as ragged
 from .checks import as_tensor, features, same_dtype
 from .dropout import dropout
 from .module import Module
-from .stepper import Stepper
+from .stepper import RowStepper, Stepper
 
 if TYPE_CHECKING:
     from ..cells import Cell
@@ -190,6 +190,10 @@ class Stack(Module):
         batch : int
         """
         return Stepper(self, state, batch)
+
+    def row_stepper(self) -> RowStepper:
+        """Inference one step at a time from any state, for any number of rows: see `RowStepper`."""
+        return RowStepper(self)
 
     # ---- layout -----------------------------------------------------------------------------------------------------
     def _checked(self, x: Any) -> tuple[Any, bool]:
