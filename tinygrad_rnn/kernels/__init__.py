@@ -11,8 +11,9 @@ from typing import Any
 _PYTHON = {
     "gemm": "matmul pack",
     "threads": "set_num_threads get_num_threads",
-    "binary": "add subtract multiply divide pow maximum minimum where "
-              "equal not_equal less less_equal greater greater_equal",
+    "arithmetic": "negative absolute square sqrt reciprocal sign floor ceil rint add subtract multiply divide "
+                  "remainder pow maximum minimum clip where equal not_equal less less_equal greater greater_equal "
+                  "logical_and logical_or logical_xor logical_not isnan isinf isfinite",
 }
 _COMPILED: dict[str, str] = {
     "elementwise": "exp expm1 log log1p sin cos tanh sigmoid erf relu leaky_relu elu gelu gelu_tanh silu softplus "

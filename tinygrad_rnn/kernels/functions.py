@@ -51,6 +51,9 @@ def power_of_two(like: V, n: Lanes) -> V:
 
 def scaled(x: V, n: Lanes) -> V:
     """2^n x, rounded at most once, also where it is subnormal, 0 or infinite; |n| up to twice the largest."""
+    at_once = x.scale(n)
+    if at_once is not None:
+        return at_once
     half = n >> 1
     return x * power_of_two(x, half) * power_of_two(x, n - half)
 

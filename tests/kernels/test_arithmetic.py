@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tinygrad_rnn.kernels import arrays, binary
+from tinygrad_rnn.kernels import arithmetic, arrays
 
 NAMES = ["add", "subtract", "multiply", "divide", "maximum", "minimum", "pow",
          "equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
@@ -25,7 +25,7 @@ def test_against_numpy(name, data):
     a, b = (data.draw(hnp.arrays(data.draw(dtypes), shape, elements=floats)) for shape in shapes.input_shapes)
     a, b = (x.T.copy().T if data.draw(st.booleans()) else x for x in (a, b))
     before = a.copy(), b.copy()
-    result, expected = getattr(binary, name)(a, b), numpy_function(name)(a, b)
+    result, expected = getattr(arithmetic, name)(a, b), numpy_function(name)(a, b)
     assert result.dtype == expected.dtype and result.shape == shapes.result_shape
     np.testing.assert_allclose(result, expected, rtol=1e-6 if name == "pow" else 0)
     assert np.array_equal(a, before[0]) and np.array_equal(b, before[1])
@@ -35,7 +35,7 @@ def test_against_numpy(name, data):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_python_numbers_are_weak_and_out_is_written(name, dtype, rng):
     x = np.abs(rng.standard_normal((3, 4))).astype(dtype) + dtype(0.1)
-    function, expected = getattr(binary, name), numpy_function(name)
+    function, expected = getattr(arithmetic, name), numpy_function(name)
     kind = np.bool_ if "equal" in name or name in ("less", "greater") else dtype
     for a, b in ((x, 2), (2, x), (x, 1.5), (1.5, x)):
         assert function(a, b).dtype == kind
@@ -50,21 +50,21 @@ def test_python_numbers_are_weak_and_out_is_written(name, dtype, rng):
 
 def test_nan_comes_through():
     x, y = np.array([np.nan, 1, np.nan], np.float32), np.array([1, np.nan, np.nan], np.float32)
-    for function in (binary.maximum, binary.minimum):
+    for function in (arithmetic.maximum, arithmetic.minimum):
         assert np.isnan(function(x, y)).all()
-    assert not binary.less(x, y).any() and not binary.equal(x, x)[0] and binary.not_equal(x, x)[0]
+    assert not arithmetic.less(x, y).any() and not arithmetic.equal(x, x)[0] and arithmetic.not_equal(x, x)[0]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_powers_do_not_depend_on_layout(dtype, rng):
     a, b = (np.abs(rng.standard_normal((40, 50))).astype(dtype) * 3 for _ in range(2))
-    y = binary.pow(a, b)
-    assert np.array_equal(binary.pow(a[::-1, ::-1], b[::-1, ::-1]), y[::-1, ::-1])
-    assert np.array_equal(binary.pow(a.T, b.T), y.T) and np.array_equal(binary.pow(a[:, 3], b[:, 3]), y[:, 3])
-    assert np.array_equal(binary.pow(np.broadcast_to(a[0], a.shape), b), binary.pow(np.tile(a[0], (40, 1)), b))
-    assert np.array_equal(binary.pow(a, 1.7), binary.pow(a, np.full_like(a, 1.7)))
-    assert np.array_equal(binary.pow(a, 2.0), binary.pow(a, np.full_like(a, 2.0)))
-    assert binary.pow(a[3, 4], b[3, 4]) == y[3, 4] == binary.pow(a[3:, 4:], b[3:, 4:])[0, 0]
+    y = arithmetic.pow(a, b)
+    assert np.array_equal(arithmetic.pow(a[::-1, ::-1], b[::-1, ::-1]), y[::-1, ::-1])
+    assert np.array_equal(arithmetic.pow(a.T, b.T), y.T) and np.array_equal(arithmetic.pow(a[:, 3], b[:, 3]), y[:, 3])
+    assert np.array_equal(arithmetic.pow(np.broadcast_to(a[0], a.shape), b), arithmetic.pow(np.tile(a[0], (40, 1)), b))
+    assert np.array_equal(arithmetic.pow(a, 1.7), arithmetic.pow(a, np.full_like(a, 1.7)))
+    assert np.array_equal(arithmetic.pow(a, 2.0), arithmetic.pow(a, np.full_like(a, 2.0)))
+    assert arithmetic.pow(a[3, 4], b[3, 4]) == y[3, 4] == arithmetic.pow(a[3:, 4:], b[3:, 4:])[0, 0]
 
 
 @pytest.mark.parametrize("name", [*NAMES, "where"])
@@ -80,9 +80,9 @@ def test_large_arrays_in_any_layout_by_any_number_of_threads(name, rng, threads)
         for n in (1, 2, 3):
             set_num_threads(n)
             if name == "where":
-                results.append(binary.where(condition.reshape(np.broadcast_shapes(np.shape(x), np.shape(y))), x, y))
+                results.append(arithmetic.where(condition.reshape(np.broadcast_shapes(np.shape(x), np.shape(y))), x, y))
             else:
-                results.append(getattr(binary, name)(x, y))
+                results.append(getattr(arithmetic, name)(x, y))
         expected = (np.where(condition.reshape(results[0].shape), x, y) if name == "where"
                     else numpy_function(name)(x, y))
         assert results[0].dtype == expected.dtype
@@ -97,9 +97,9 @@ def test_shapes_that_do_not_broadcast(threads):
         set_num_threads(n)
         for size in (3, arrays.LARGE):
             with pytest.raises(ValueError, match="broadcast"):
-                binary.add(np.zeros(size), np.zeros(size + 1))
+                arithmetic.add(np.zeros(size), np.zeros(size + 1))
             with pytest.raises(ValueError):
-                binary.add(np.zeros(size), np.zeros(size), out=np.zeros(size + 1))
+                arithmetic.add(np.zeros(size), np.zeros(size), out=np.zeros(size + 1))
 
 
 def test_overlapping_out(threads):
@@ -109,7 +109,7 @@ def test_overlapping_out(threads):
         set_num_threads(n)
         x = np.arange(arrays.LARGE + 8, dtype=np.float64)
         expected = x[:-4] * 2
-        binary.multiply(x[:-4], 2, out=x[4:])
+        arithmetic.multiply(x[:-4], 2, out=x[4:])
         assert np.array_equal(x[4:], expected)
 
 
@@ -120,9 +120,9 @@ def test_threads_treat_floating_point_errors_as_the_caller_does(threads):
     for n in (1, 3):
         set_num_threads(n)
         with np.errstate(all="ignore"):
-            assert np.isnan(binary.divide(x, x)).all()
+            assert np.isnan(arithmetic.divide(x, x)).all()
         with np.errstate(all="raise"), pytest.raises(FloatingPointError):
-            binary.divide(x, x)
+            arithmetic.divide(x, x)
     strict = dict.fromkeys(np.geterr(), "raise")
     with np.errstate(all="ignore"), pytest.raises(FloatingPointError):      # as a worker, which has its own
         arrays._slice(0, 1, np.divide, np.empty(3), [x[:3], x[:3]], strict)
