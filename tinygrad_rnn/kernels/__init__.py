@@ -16,7 +16,8 @@ _PYTHON = {
                   "logical_and logical_or logical_xor logical_not isnan isinf isfinite",
 }
 _COMPILED: dict[str, str] = {
-    "elementwise": "exp expm1 log log1p sin cos tanh sigmoid erf relu leaky_relu elu gelu gelu_tanh silu softplus "
+    "elementwise": "exp expm1 log log1p rsqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh "
+                   "sigmoid erf relu leaky_relu elu gelu gelu_tanh silu softplus "
                    "tanh_backward sigmoid_backward relu_backward leaky_relu_backward elu_backward gelu_backward "
                    "silu_backward softplus_backward",
     "reduce": "sum mean var max min argmax argmin cumulative_sum",

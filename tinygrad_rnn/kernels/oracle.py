@@ -39,8 +39,16 @@ def _elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 exp, expm1, log, log1p = map(_elementwise, (np.exp, np.expm1, np.log, np.log1p))
-tanh, sin, cos = map(_elementwise, (np.tanh, np.sin, np.cos))
+sin, cos, tan, sinh, cosh, tanh = map(_elementwise, (np.sin, np.cos, np.tan, np.sinh, np.cosh, np.tanh))
+asin, acos, atan = map(_elementwise, (np.arcsin, np.arccos, np.arctan))
+asinh, acosh, atanh = map(_elementwise, (np.arcsinh, np.arccosh, np.arctanh))
 _erfc = np.vectorize(math.erfc, otypes=[np.float64])
+
+
+@_elementwise
+def rsqrt(x):
+    """1 / sqrt(x)."""
+    return 1 / np.sqrt(x)
 
 
 @_elementwise
