@@ -77,6 +77,7 @@ relu = _array_function(functions.relu)
 leaky_relu = _array_function(functions.leaky_relu)              # (x, slope)
 elu = _array_function(functions.elu)                            # (x, alpha)
 rsqrt = _array_function(functions.rsqrt)
+hardsigmoid = _array_function(functions.hardsigmoid)
 
 tanh_backward = _array_function(functions.tanh_backward)        # (g, y)
 sigmoid_backward = _array_function(functions.sigmoid_backward)  # (g, y)

@@ -227,6 +227,11 @@ def rsqrt(x: V) -> V:
     return 1 / x.sqrt()
 
 
+def hardsigmoid(x: V) -> V:
+    """x + 3 between 0 and 6, over 6."""
+    return (x + 3).clip(0.0, 6.0) / 6
+
+
 def leaky_relu(x: V, slope: V) -> V:
     """x above 0, slope x below (A. Maas et al., 2013)."""
     return (x > 0).select(x, slope * x)

@@ -8,8 +8,9 @@ import numpy as np
 
 from ... import kernels
 from ..primitive import Domain, as_array, case, operand, primitive, reals
-from .arithmetic import paired, where
+from .arithmetic import where
 from .axes import one_axis
+from .dtypes import paired
 from .shapes import reshape
 
 
@@ -89,7 +90,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     TypeError
         For indices that are not integers.
     """
-    x, indices = operand(x), _integers(indices, "take")
+    x, indices = operand(x), integers(indices, "take")
     if axis is None:
         return rows(reshape(x, (-1,)), indices)         # (...) -> (size,)
     axis = one_axis(axis, x.ndim, "take")
@@ -103,7 +104,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
                   case((4, 2, 3), indices=np.array(2))])
 def rows(table: Any, indices: Any) -> Any:
     """Rows of a table, table[indices]: what an embedding reads.  Negative indices count from the end."""
-    return kernels.take_rows(table, _integers(indices, "take"))
+    return kernels.take_rows(table, integers(indices, "take"))
 
 
 def _np_index_add(x: np.ndarray, indices: np.ndarray, values: np.ndarray, axis: int = 0) -> np.ndarray:
@@ -135,7 +136,7 @@ def index_add(x: Any, indices: Any, values: Any, axis: int = 0) -> Any:
         For shapes that do not fit, indices that are not integers, or not positions on the axis.
     """
     x, values = paired(as_array(x), as_array(values))
-    indices, axis = _integers(indices, "index_add"), one_axis(axis, x.ndim, "index_add")
+    indices, axis = integers(indices, "index_add"), one_axis(axis, x.ndim, "index_add")
     if indices.ndim != 1:
         raise ValueError(f"index_add: indices must have one dimension, got shape {indices.shape}")
     expected = (*x.shape[:axis], len(indices), *x.shape[axis + 1:])
@@ -158,7 +159,17 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Any:
     return where(mask, value, x)
 
 
-def _integers(indices: Any, who: str) -> np.ndarray:
+@primitive(rules=[None], kind="structural", oracle=np.nonzero, domain=[Domain(0, 1, dtype="int64")],
+           cases=[case((7,)), case((3, 4)), case((2, 3, 2)), case((0, 2)), case((1,))])
+def nonzero(x: Any) -> Any:
+    """Where x is not 0: a tuple of int64 Tensors, one an axis, in C order.  ValueError for a number."""
+    if not x.ndim:
+        raise ValueError("nonzero: a tensor without dimensions has no positions")
+    return np.nonzero(x)
+
+
+def integers(indices: Any, who: str) -> np.ndarray:
+    """Indices as int64.  TypeError for what is no integer."""
     array = np.asarray(plain(indices))
     if array.dtype.kind not in "iu" and (array.size or array.dtype.kind != "f"):    # to NumPy, [] holds floats
         raise TypeError(f"{who}: indices must be integers, got dtype {array.dtype}")
