@@ -3,8 +3,6 @@
 NaN is larger than every number; -0 and 0 are equal. Positions are those of a stable sort, also when falling: of equal
 elements the earlier one comes first. So they are one function of the numbers, on every machine.
 """
-from typing import Any
-
 import numpy as np
 
 from .arrays import FLOAT32, FLOAT64, share_rows

@@ -10,14 +10,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ..primitive import operand
 from .arithmetic import multiply
 from .products import matmul
 from .rearranging import diagonal
 from .reductions import sum as total
-from .shapes import broadcast_to, permute_dims, reshape
+from .shapes import permute_dims, reshape
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 Term = tuple[Any, str]      # an operand, and a letter for each of its axes
@@ -68,14 +66,14 @@ def _parsed(equation: str, operands: tuple[Any, ...]) -> tuple[list[Term], str, 
     parts = left.split(",")
     if len(parts) != len(operands):
         raise ValueError(f"einsum: {equation!r} is for {len(parts)} operands, got {len(operands)}")
-    hidden = max((x.ndim - len(part.replace("...", "")) for part, x in zip(parts, operands) if "..." in part), default=0)
+    hidden = max((x.ndim - len(p.replace("...", "")) for p, x in zip(parts, operands) if "..." in p), default=0)
     free = [letter for letter in LETTERS if letter not in equation]
     if hidden > len(free):
         raise ValueError(f"einsum: {equation!r} leaves {hidden} axes unnamed, more than there are letters")
     dots, terms, sizes = "".join(free[:max(hidden, 0)]), list[Term](), dict[str, int]()
     for k, (part, x) in enumerate(zip(parts, operands)):
         unnamed = x.ndim - len(part.replace("...", ""))
-        letters = part.replace("...", dots[len(dots) - unnamed:] if unnamed > 0 else "", 1)
+        letters = part.replace("...", dots[len(dots) - max(unnamed, 0):], 1)
         if unnamed < 0 or len(letters) != x.ndim or not all(c in LETTERS for c in letters):
             raise ValueError(f"einsum: {part!r} in {equation!r} must name the {x.ndim} axes of operand {k}, which has "
                              f"shape {x.shape}, by a letter each")
@@ -171,4 +169,5 @@ def _product(first: Term, second: Term, kept: set[str]) -> Term:
     groups = (size(batch),) if batch else ()
     a = reshape(_turned(a, left, batch + rows + inner), (*groups, size(rows), size(inner)))
     b = reshape(_turned(b, right, batch + inner + columns), (*groups, size(inner), size(columns)))
-    return reshape(matmul(a, b), shape), batch + rows + columns     # (batch, M, N) -> (batch ..., rows ..., columns ...)
+    # (batch, M, N) -> (batch ..., rows ..., columns ...)
+    return reshape(matmul(a, b), shape), batch + rows + columns

@@ -36,7 +36,7 @@ def _turns(x: Any, shift: Any, axis: Any) -> tuple[Any, Any]:
            cases=[case((5,), shift=2), case((3, 4), shift=-1, axis=1), case((3, 4), shift=5), case((0, 3), shift=1),
                   case((3, 4), shift=(1, -2), axis=(0, 1)), case((3, 4), shift=2, axis=(0, -1))])
 def roll(x: Any, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Any:
-    """Move elements by `shift` places along an axis, several, or as if flat; what leaves at one end enters at the other.
+    """Move elements by `shift` places along an axis, several, or as if flat; what leaves at an end enters at the other.
 
     Raises ValueError for shifts and axes that do not match, IndexError for an axis that does not exist.
     """
@@ -51,7 +51,7 @@ def tile(x: Any, repetitions: int | Sequence[int]) -> Any:
     Raises ValueError for a negative number.
     """
     x = operand(x)
-    counts = tuple(map(index, repetitions)) if isinstance(repetitions, (tuple, list)) else (index(repetitions),)
+    counts = tuple(map(index, repetitions)) if isinstance(repetitions, (tuple, list)) else (index(repetitions),)  # type: ignore[arg-type]
     if min(counts, default=0) < 0:
         raise ValueError(f"tile: repetitions must not be negative, got {counts}")
     ndim = max(len(counts), x.ndim)

@@ -59,7 +59,8 @@ def _others(x: Any) -> Any:
     products = even * odd
     rest = _others(joined(products, last, axis=-1))
     paired = getitem(rest, (Ellipsis, slice(n // 2)))
-    both = reshape(stacked(paired * odd, paired * even, axis=-1), (*x.shape[:-1], n - n % 2))  # (..., n/2, 2) -> (..., n)
+    # (..., n/2, 2) -> (..., n)
+    both = reshape(stacked(paired * odd, paired * even, axis=-1), (*x.shape[:-1], n - n % 2))
     return joined(both, getitem(rest, (Ellipsis, slice(n // 2, None))), axis=-1)
 
 
