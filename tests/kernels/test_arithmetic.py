@@ -9,7 +9,10 @@ from hypothesis.extra import numpy as hnp
 from tinygrad_rnn.kernels import arithmetic, arrays
 
 NAMES = ["add", "subtract", "multiply", "divide", "maximum", "minimum", "pow",
-         "equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
+         "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "remainder", "logical_and", "logical_or",
+         "logical_xor"]
+ONE = ["negative", "absolute", "square", "sqrt", "reciprocal", "sign", "floor", "ceil", "rint", "logical_not", "isnan",
+       "isinf", "isfinite"]
 
 
 def numpy_function(name: str) -> np.ufunc:
@@ -20,7 +23,7 @@ def numpy_function(name: str) -> np.ufunc:
 @given(data=st.data())
 def test_against_numpy(name, data):
     shapes = data.draw(hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=3, max_side=5))
-    floats = st.floats(0.125 if name in ("pow", "divide") else -100, 10, width=32)
+    floats = st.floats(0.125 if name in ("pow", "divide", "remainder") else -100, 10, width=32)
     dtypes = st.sampled_from([np.float32, np.float64])
     a, b = (data.draw(hnp.arrays(data.draw(dtypes), shape, elements=floats)) for shape in shapes.input_shapes)
     a, b = (x.T.copy().T if data.draw(st.booleans()) else x for x in (a, b))
@@ -36,7 +39,7 @@ def test_against_numpy(name, data):
 def test_python_numbers_are_weak_and_out_is_written(name, dtype, rng):
     x = np.abs(rng.standard_normal((3, 4))).astype(dtype) + dtype(0.1)
     function, expected = getattr(arithmetic, name), numpy_function(name)
-    kind = np.bool_ if "equal" in name or name in ("less", "greater") else dtype
+    kind = np.bool_ if name in arithmetic.TRUTHS else dtype
     for a, b in ((x, 2), (2, x), (x, 1.5), (1.5, x)):
         assert function(a, b).dtype == kind
         np.testing.assert_allclose(function(a, b), expected(a, b), rtol=1e-6)
@@ -126,3 +129,60 @@ def test_threads_treat_floating_point_errors_as_the_caller_does(threads):
     strict = dict.fromkeys(np.geterr(), "raise")
     with np.errstate(all="ignore"), pytest.raises(FloatingPointError):      # as a worker, which has its own
         arrays._slice(0, 1, np.divide, np.empty(3), [x[:3], x[:3]], strict)
+
+
+# ---- the compiled loops give NumPy's bits ---------------------------------------------------------------------------
+def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    """Equal, signs of zeros included; NaNs alike."""
+    if a.dtype.kind != "f":
+        return a.dtype == b.dtype and np.array_equal(a, b)
+    nan = np.isnan(a)
+    return a.dtype == b.dtype and np.array_equal(nan, np.isnan(b)) and a[~nan].tobytes() == b[~nan].tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", [*ONE, *(name for name in NAMES if name != "pow")])
+def test_large_arrays_have_the_bits_of_small_ones(name, dtype, rng):
+    special = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 3.0, -3.0, 1e-40, 1e30, -1e30, 2.5, 0.5], dtype)
+    a, b = (x.ravel() for x in np.meshgrid(special, special))
+    count = arrays.LARGE // len(a) + 1
+    a, b = np.tile(a, count), np.tile(b, count)
+    noise = (rng.standard_normal((2, len(a))) * 5).astype(dtype)
+    with np.errstate(all="ignore"):
+        for pair in ((a, b), tuple(noise)):
+            given = pair[:1] if name in ONE else pair
+            large = getattr(arithmetic, name)(*given)
+            small = np.concatenate([numpy_function(name)(*(x[k:k + 1000] for x in given))
+                                    for k in range(0, len(a), 1000)])
+            assert same_bits(large, small)
+            if name not in ONE:
+                assert same_bits(getattr(arithmetic, name)(given[0], 2.5), numpy_function(name)(given[0], dtype(2.5)))
+                assert same_bits(getattr(arithmetic, name)(-1.5, given[1]), numpy_function(name)(dtype(-1.5), given[1]))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_choice_and_limits(dtype, rng):
+    x, y = (rng.standard_normal((2, arrays.LARGE + 5)) * 2).astype(dtype)
+    x[::7] = np.nan
+    for condition in (x > 0, np.broadcast_to([True], x.shape), (x > 0).astype(int)):
+        for a, b in ((x, y), (x, 2.5), (0.0, y), (1.0, dtype(2)), (x, y.astype(np.float32))):
+            expected = np.where(condition, a, b)
+            result = arithmetic.where(condition, a, b)
+            np.testing.assert_array_equal(result, expected.astype(result.dtype))
+    np.testing.assert_array_equal(arithmetic.clip(x, -1.0, y), np.minimum(np.maximum(x, -1), y))
+    np.testing.assert_array_equal(arithmetic.clip(x, -1.0, 1.0), np.clip(x, -1, 1))
+
+
+def test_compiled_loops_warn_as_numpy_does(threads):
+    from tinygrad_rnn.kernels import set_num_threads
+
+    x = np.zeros(arrays.LARGE + 3, np.float32)
+    for n in (1, 2, 3):
+        set_num_threads(n)
+        with np.errstate(all="raise"):
+            for call in (lambda: arithmetic.divide(x + 1, x), lambda: arithmetic.sqrt(x - 1),
+                         lambda: arithmetic.square(x + 3e38), lambda: arithmetic.reciprocal(x)):
+                with pytest.raises(FloatingPointError):
+                    call()
+            assert arithmetic.divide(x, x + 1)[-1] == 0     # nothing beyond the end divides by 0
+            arithmetic.maximum(x, np.full_like(x, np.nan))

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from tinygrad_rnn.kernels import arrays, fold, oracle, reduce
 
 DTYPES = [np.float32, np.float64]
-NAMES = ["sum", "mean", "var", "max", "min"]
+NAMES = ["sum", "mean", "prod", "norm", "var", "max", "min"]
 
 
 def stated_sum(row: np.ndarray) -> float:

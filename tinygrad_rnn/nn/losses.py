@@ -147,7 +147,8 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
     return _elementwise("smooth_l1_loss", losses, [input, target], reduction, lengths)
 
 
-def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False, *, lengths: Any = None) -> Tensor:
+def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False, *,
+           lengths: Any = None) -> Tensor:
     """t (log t - input), elementwise: the divergence of t from e^input, in nats; 0 where t is 0.
 
     Parameters

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .base import Optimizer
-from .plateau import ReduceLROnPlateau as ReduceLROnPlateau
+from .plateau import ReduceLROnPlateau as ReduceLROnPlateau  # noqa: F401
 
 
 class LRScheduler:
@@ -202,7 +202,8 @@ class OneCycleLR(LRScheduler):
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(f"OneCycleLR: anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}")
         groups = optimizer.param_groups if isinstance(optimizer, Optimizer) else []
-        self.max_lrs = list(max_lr) if isinstance(max_lr, (list, tuple)) else [max_lr] * len(groups)
+        given: Any = max_lr if isinstance(max_lr, (list, tuple)) else [max_lr] * len(groups)
+        self.max_lrs: list[float] = list(given)
         if len(self.max_lrs) != len(groups):
             raise ValueError(f"OneCycleLR: max_lr must be one number or {len(groups)}, one a group, got "
                              f"{len(self.max_lrs)}")
@@ -235,7 +236,8 @@ class OneCycleLR(LRScheduler):
 
     def _apply(self) -> None:
         if self.last_epoch > self.total_steps:
-            raise ValueError(f"OneCycleLR: step {self.last_epoch} lies beyond the {self.total_steps} steps of the cycle")
+            raise ValueError(f"OneCycleLR: step {self.last_epoch} lies beyond the {self.total_steps} steps of the "
+                             "cycle")
         super()._apply()
         if self.cycle_momentum:
             for group in self.optimizer.param_groups:

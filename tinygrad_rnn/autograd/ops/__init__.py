@@ -53,3 +53,6 @@ from .joining import unstacked as unstacked
 from .products import linear as linear
 from .shapes import copy as copy
 from .softmax import nll_of_logits as nll_of_logits
+from .windows import convolved as convolved
+from .windows import pooled as pooled
+from .windows import unfolded as unfolded

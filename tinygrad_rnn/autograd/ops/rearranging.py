@@ -51,7 +51,8 @@ def tile(x: Any, repetitions: int | Sequence[int]) -> Any:
     Raises ValueError for a negative number.
     """
     x = operand(x)
-    counts = tuple(map(index, repetitions)) if isinstance(repetitions, (tuple, list)) else (index(repetitions),)  # type: ignore[arg-type]
+    given: Any = repetitions if isinstance(repetitions, (tuple, list)) else (repetitions,)
+    counts = tuple(map(index, given))
     if min(counts, default=0) < 0:
         raise ValueError(f"tile: repetitions must not be negative, got {counts}")
     ndim = max(len(counts), x.ndim)
