@@ -9,8 +9,8 @@ from hypothesis.extra import numpy as hnp
 from tinygrad_rnn.kernels import arithmetic, arrays
 
 NAMES = ["add", "subtract", "multiply", "divide", "maximum", "minimum", "pow",
-         "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "remainder", "logical_and", "logical_or",
-         "logical_xor"]
+         "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "remainder", "logical_and",
+         "logical_or", "logical_xor"]
 ONE = ["negative", "absolute", "square", "sqrt", "reciprocal", "sign", "floor", "ceil", "rint", "logical_not", "isnan",
        "isinf", "isfinite"]
 

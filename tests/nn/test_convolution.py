@@ -16,7 +16,7 @@ from .numeric import check_layer
 def longhand(x, weight, bias, stride, padding, dilation, groups):
     """One output element after the other, one product after the other."""
     x = np.pad(x, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2))
-    (B, C, H, W), (O, c, kh, kw) = x.shape, weight.shape
+    (B, _, H, W), (O, c, kh, kw) = x.shape, weight.shape
     rows = (H - dilation[0] * (kh - 1) - 1) // stride[0] + 1
     columns = (W - dilation[1] * (kw - 1) - 1) // stride[1] + 1
     y = np.zeros((B, O, rows, columns))

@@ -179,7 +179,7 @@ def by_hand(losses: np.ndarray, reduction: str, lengths) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("reduction", "ragged"), list(itertools.product(REDUCTIONS, (False, True))))
-def test_elementwise_losses(reduction, ragged, rng) -> None:
+def test_the_others(reduction, ragged, rng) -> None:
     x, y = rng.normal(size=(4, 3, 2)) * 2, rng.uniform(0, 1, (4, 3, 2))
     p, w = rng.uniform(0.05, 0.95, (4, 3, 2)), rng.uniform(0.5, 2, 2)
     y[0, 0] = 0, 1
@@ -201,13 +201,13 @@ def test_elementwise_losses(reduction, ragged, rng) -> None:
             (lambda x: binary_cross_entropy(x, y, w, reduction, lengths=lengths), nn.BCELoss(w, reduction), p,
              -w * (y * np.log(p) + (1 - y) * np.log(1 - p))),
         ]
-    for loss, module, given, expected in cases:
+    for loss, module, inputs, expected in cases:
         expected = by_hand(expected, reduction, lengths)
-        np.testing.assert_allclose(loss(given).numpy(), expected, rtol=1e-12, atol=1e-13)
-        np.testing.assert_allclose(module.astype(np.float64)(given, y, lengths).numpy(), expected, rtol=1e-12,
+        np.testing.assert_allclose(loss(inputs).numpy(), expected, rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(module.astype(np.float64)(inputs, y, lengths).numpy(), expected, rtol=1e-12,
                                    atol=1e-13)
         if not ragged:
-            gradcheck(loss, [given])
+            gradcheck(loss, [inputs])
     np.testing.assert_allclose(smooth_l1_loss(p, y, beta=0).item(), l1_loss(p, y).item())
 
 
