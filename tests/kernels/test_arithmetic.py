@@ -154,6 +154,8 @@ def test_large_arrays_have_the_bits_of_small_ones(name, dtype, rng):
             large = getattr(arithmetic, name)(*given)
             small = np.concatenate([numpy_function(name)(*(x[k:k + 1000] for x in given))
                                     for k in range(0, len(a), 1000)])
+            if name in ("maximum", "minimum"):      # of 0 and -0 NumPy's loops give either
+                large, small = large + dtype(0), small + dtype(0)
             assert same_bits(large, small)
             if name not in ONE:
                 assert same_bits(getattr(arithmetic, name)(given[0], 2.5), numpy_function(name)(given[0], dtype(2.5)))

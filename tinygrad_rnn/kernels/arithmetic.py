@@ -4,7 +4,7 @@ What these compute is exact, or rounded once, so NumPy's result is one function 
 and the loops of `exact.py`, which take over where the arrays are large and lie in memory alike, give the same bits.
 `pow` is not, and NumPy's loops for different layouts differ in the last bits, so it is only given contiguous arrays of
 full shape. Python's numbers are weak: they never change a dtype. Comparisons give bools; maximum and minimum are NaN
-if either is.
+if either is, and of 0 and -0 either one.
 """
 import functools
 import math

@@ -6,15 +6,15 @@ A block is some rows of the output of one image, so its result depends neither o
 share the blocks.
 """
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from .gemm import matmul
-from .threads import run
+from .threads import COMPILED, run
 
-BLOCK = 1 << 17     # numbers of the columns that are made at a time: half a megabyte in float32
+BLOCK = 3 << 17     # numbers of the columns that are made at a time: one and a half megabytes in float32
 ALONE = 1 << 16     # numbers that one thread copies alone
 Pair = tuple[int, int]
 
@@ -91,37 +91,57 @@ def col2im(columns: np.ndarray, size: Pair, window: Window) -> np.ndarray:
 
 def convolve(x: np.ndarray, weight: np.ndarray, window: Window, groups: int = 1) -> np.ndarray:
     """Images (B, C, H, W) with filters (O, C / groups, kh, kw) -> (B, O, rows, columns); one floating dtype."""
-    batch, size = len(x), x.shape[2:]
+    batch, size = len(x), (x.shape[2], x.shape[3])
     rows, columns = window.output(size)
     out = np.empty((batch, len(weight), rows, columns), x.dtype)
     depth = math.prod(weight.shape[1:])
     filters = np.ascontiguousarray(weight).reshape(groups, -1, depth)
-    plain = window.kernel == window.stride == (1, 1) and window.padding == ((0, 0), (0, 0)) and x.flags.c_contiguous
-    height = max(1, min(rows, BLOCK // max(1, depth * groups * columns)))
+    plain = window.kernel == window.stride == (1, 1) and window.padding == ((0, 0), (0, 0))
+    x = np.ascontiguousarray(x)
+    height = rows if plain else max(1, min(rows, BLOCK // max(1, depth * groups * columns)))
     blocks = [(b, r, min(r + height, rows)) for b in range(batch) for r in range(0, rows, height)]
+    fill = None if plain else _filler(x.dtype, window)
 
     def part(number: int, parts: int) -> None:
-        padded, at = x[:0], -1
+        room = None if plain else np.empty((x.shape[1] * math.prod(window.kernel), height * columns), x.dtype)
         for b, first, last in blocks[len(blocks) * number // parts:len(blocks) * (number + 1) // parts]:
-            if plain:
-                made = x[b, :, first:last]
+            if room is None or fill is None:
+                made = x[b]
             else:
-                if b != at:
-                    padded, at = window.bordered(x[b:b + 1]), b
-                made = np.empty((x.shape[1], *window.kernel, last - first, columns), x.dtype)
-                for i, j, vertical, horizontal in window.parts(size, first, last):
-                    made[:, i, j] = padded[0, :, vertical, horizontal]
+                made = room[:, :(last - first) * columns]
+                fill(x[b], first, last, made)
             made = made.reshape(groups, depth, (last - first) * columns)
             for g, chosen in enumerate(filters):
                 to = out[b, g * len(chosen):(g + 1) * len(chosen), first:last]
-                to[...] = matmul(chosen, made[g]).reshape(to.shape)
+                if last - first == rows:
+                    matmul(chosen, made[g], out=to.reshape(len(chosen), -1))     # a view
+                else:
+                    to[...] = matmul(chosen, made[g]).reshape(to.shape)
 
     if out.size:
         _shared(part, len(blocks), out.size * depth)
     return out
 
 
-def _shared(part, most: int, work: int) -> None:
+def _filler(dtype: np.dtype, window: Window) -> Callable[[np.ndarray, int, int, np.ndarray], object]:
+    """What writes the columns of one image (C, H, W) for some rows of the output."""
+    if COMPILED:
+        from .columns import fill_columns
+
+        (s, t), (d, e), ((top, _), (left, _)) = window.stride, window.dilation, window.padding
+        compiled = fill_columns[dtype]
+        return lambda x, first, last, to: compiled(x, first, last, *window.kernel, s, t, d, e, top, left, to)
+
+    def fill(x: np.ndarray, first: int, last: int, to: np.ndarray) -> None:
+        padded = window.bordered(x[None])[0]
+        apart = to.reshape(len(x), *window.kernel, last - first, -1)
+        for i, j, rows, columns in window.parts((x.shape[1], x.shape[2]), first, last):
+            apart[:, i, j] = padded[:, rows, columns]
+
+    return fill
+
+
+def _shared(part: Callable[[int, int], None], most: int, work: int) -> None:
     """part(number, parts), by the threads if that pays."""
     if work < ALONE or most < 2:
         part(0, 1)

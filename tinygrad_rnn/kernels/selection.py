@@ -2,6 +2,8 @@
 
 A stretch of the row in which nothing beats the root is left behind at the speed of its comparison, in whole vectors.
 """
+import numpy as np
+
 from .jit import helper, kernel
 from .llvm import load
 from .pool import THREADS, share
@@ -35,6 +37,19 @@ def sift(values, indices, at, size, largest):
 
 
 @helper
+def might_beat(x, root, largest):
+    """Is there an element that is not clearly worse than the root?"""
+    hits = np.int32(0)      # as wide as the numbers, so that a vector of them is counted at once
+    if largest:
+        for i in range(np.uint64(len(x))):
+            hits += np.int32(not x[i] <= root)
+    else:
+        for i in range(np.uint64(len(x))):
+            hits += np.int32(not x[i] >= root)
+    return hits > 0
+
+
+@helper
 def top_row(x, values, indices, largest):
     """One row; positions rise, so an equal element never replaces one that is there."""
     n, k = len(x), len(values)
@@ -45,16 +60,10 @@ def top_row(x, values, indices, largest):
     start = k
     while start < n:
         end = min(start + STRETCH, n)
-        root, hits = values[0], 0
-        if largest:
+        if might_beat(x[start:end], values[0], largest):
             for i in range(start, end):
-                hits += not x[i] <= root
-        else:
-            for i in range(start, end):
-                hits += not x[i] >= root
-        if hits > 0:
-            for i in range(start, end):
-                if beats(x[i], i, values[0], indices[0], largest):
+                better = not x[i] <= values[0] if largest else not x[i] >= values[0]
+                if better and beats(x[i], i, values[0], indices[0], largest):
                     values[0], indices[0] = x[i], i
                     sift(values, indices, 0, k, largest)
         start = end
