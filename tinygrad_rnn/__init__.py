@@ -24,6 +24,7 @@ back-propagation in little memory, sqrt(T) segments    cells/segments.py
 deep, bidirectional and ragged recurrent layers        nn/stack.py
 embedding as a row of a table, e_w = E o_w             nn/embedding.py
 start values (Xavier, He, orthogonal)                  nn/init.py
+convolution as a product of matrices                   kernels/convolution.py, nn/convolution.py
 losses                                                 nn/losses.py
 SGD, momentum, RMSprop, Adam                           optim/optimizers.py
 clipping of gradients                                  nn/utils.py

@@ -75,6 +75,6 @@ def stream(seed: int, name: str) -> np.random.Generator:
 
 def _floating(dtype: Any, who: str) -> Any:
     dtype = np.dtype(dtype)
-    if dtype.kind != "f":
-        raise TypeError(f"{who}: dtype must be floating, got {dtype}")
+    if dtype.kind != "f" or dtype.itemsize not in (4, 8):
+        raise TypeError(f"{who}: dtype must be float32 or float64, got {dtype}")
     return dtype

@@ -9,8 +9,9 @@ import numpy as np
 
 from ... import kernels
 from ..primitive import Domain, as_array, case, operand, primitive, reals
-from .arithmetic import equal, paired, where
+from .arithmetic import equal, where
 from .axes import one_axis
+from .dtypes import paired
 from .shapes import reshape
 
 
@@ -196,6 +197,15 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Any:
     if mask.dtype != np.bool_:
         raise TypeError(f"masked_fill: mask must be of bools, got dtype {mask.dtype}")
     return where(mask, value, x)
+
+
+@primitive(rules=[None], kind="structural", oracle=np.nonzero, domain=[Domain(0, 1, dtype="int64")],
+           cases=[case((7,)), case((3, 4)), case((2, 3, 2)), case((0, 2)), case((1,))])
+def nonzero(x: Any) -> Any:
+    """Where x is not 0: a tuple of int64 Tensors, one an axis, in C order.  ValueError for a number."""
+    if not x.ndim:
+        raise ValueError("nonzero: a tensor without dimensions has no positions")
+    return np.nonzero(x)
 
 
 def as_indices(indices: Any, who: str) -> np.ndarray:
