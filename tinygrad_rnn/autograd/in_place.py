@@ -74,13 +74,20 @@ class InPlace:
     pow_, square_, sqrt_ = _in_place(ops.pow), _in_place(ops.square), _in_place(ops.sqrt)
     maximum_, minimum_, clip_ = _in_place(ops.maximum), _in_place(ops.minimum), _in_place(ops.clip)
     sign_, floor_ = _in_place(ops.sign), _in_place(ops.floor)
+    ceil_, round_ = _in_place(ops.ceil), _in_place(ops.round)
+    reciprocal_, rsqrt_ = _in_place(ops.reciprocal), _in_place(ops.rsqrt)
 
     exp_, expm1_ = _in_place(ops.exp), _in_place(ops.expm1)
     log_, log1p_ = _in_place(ops.log), _in_place(ops.log1p)
-    sin_, cos_, tanh_ = _in_place(ops.sin), _in_place(ops.cos), _in_place(ops.tanh)
+    sin_, cos_, tan_ = _in_place(ops.sin), _in_place(ops.cos), _in_place(ops.tan)
+    sinh_, cosh_, tanh_ = _in_place(ops.sinh), _in_place(ops.cosh), _in_place(ops.tanh)
+    asin_, acos_, atan_ = arcsin_, arccos_, arctan_ = _in_place(ops.asin), _in_place(ops.acos), _in_place(ops.atan)
+    asinh_, acosh_, atanh_ = _in_place(ops.asinh), _in_place(ops.acosh), _in_place(ops.atanh)
+    arcsinh_, arccosh_, arctanh_ = asinh_, acosh_, atanh_
     erf_, sigmoid_, softplus_ = _in_place(ops.erf), _in_place(ops.sigmoid), _in_place(ops.softplus)
     relu_, leaky_relu_, elu_ = _in_place(ops.relu), _in_place(ops.leaky_relu), _in_place(ops.elu)
     gelu_, silu_ = _in_place(ops.gelu), _in_place(ops.silu)
+    hardtanh_, hardsigmoid_ = _in_place(ops.hardtanh), _in_place(ops.hardsigmoid)
     masked_fill_, index_add_ = _in_place(ops.masked_fill), _in_place(ops.index_add)
 
 
