@@ -20,7 +20,7 @@ ENDS = dict(bos=BOS, eos=EOS)
 def agree(hypothesis: decode.Hypothesis, score: float, sentences: list) -> None:
     """The right score, for a sentence that has it, told consistently."""
     assert hypothesis.score == pytest.approx(score, rel=1e-9)
-    assert hypothesis.token_log_probs == dict((tuple(t), p) for t, p in sentences)[tuple(hypothesis.tokens)]
+    assert hypothesis.token_log_probs == {tuple(t): p for t, p in sentences}[tuple(hypothesis.tokens)]
     assert hypothesis.log_prob == sum(hypothesis.token_log_probs)
     assert hypothesis.finished == (hypothesis.tokens[-1] == EOS)
 

@@ -157,7 +157,8 @@ class Loop:
     def top(self, log_probs: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k likeliest tokens of each row, at most all: log-probabilities, and tokens."""
         k = min(k, log_probs.shape[1])
-        return kernels.top_log_probs(log_probs, k) if self.logits else kernels.top_k(log_probs, k)
+        found: tuple[np.ndarray, np.ndarray] = (kernels.top_log_probs if self.logits else kernels.top_k)(log_probs, k)
+        return found
 
     def chosen(self, log_probs: np.ndarray, tokens: np.ndarray) -> np.ndarray:
         """The log-probability of one token of each row."""
