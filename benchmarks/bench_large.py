@@ -22,7 +22,7 @@ ONE: dict[str, tuple[str | None, str]] = {
                                                           "hardsigmoid", "leaky_relu")},
 }
 TWO = {"add": "add", "subtract": "subtract", "multiply": "multiply", "divide": "divide", "maximum": "maximum",
-       "minimum": "minimum", "remainder": "remainder", "pow": "pow", "less": "less", "equal": "equal",
+       "minimum": "minimum", "remainder": "remainder", "pow": "pow", "less": "less", "equal": "eq",
        "logical_and": "logical_and"}
 OVER = {"sum": "sum", "mean": "mean", "prod": "prod", "max": "amax", "min": "amin", "var": "var", "std": "std",
         "argmax": "argmax", "any": "any", "all": "all", "cumulative_sum": "cumsum", "vector_norm": "norm",

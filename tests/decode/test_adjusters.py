@@ -77,7 +77,7 @@ def test_the_repetition_penalty_multiplies(kind, seed, penalty) -> None:
     (found,) = decode.beam_search(step, state, bos=BOS, eos=EOS, max_length=T, width=V**T, n_best=5,
                                   adjusters=[RepetitionPenalty(penalty)])
     np.testing.assert_allclose([one.score for one in found], [score for score, _ in ranked(sentences, 0.7)[:5]])
-    assert found[0].token_log_probs == dict((tuple(t), p) for t, p in sentences)[tuple(found[0].tokens)]
+    assert found[0].token_log_probs == {tuple(t): p for t, p in sentences}[tuple(found[0].tokens)]
 
 
 @given(st.sampled_from(list(MODELS)), st.integers(0, 10**6))

@@ -48,7 +48,7 @@ def test_verdicts_follow_from_the_scores_of_all_sentences(width, alpha) -> None:
     rng = np.random.default_rng(0)
     everything = [every_sentence(step, state, sentence, 3) for sentence in range(12)]
     references = [one[rng.integers(len(one))][0] for one in everything]
-    references = [tokens for tokens in (one if one[-1] == EOS else one[:2] for one in references)]
+    references = [one if one[-1] == EOS else one[:2] for one in references]
     found = analysis.analyse_errors(step, state, references, **ENDS, max_length=3, width=width, alpha=alpha,
                                     exact_steps=1000)
     for case, sentences, given in zip(found.cases, everything, references):

@@ -20,7 +20,7 @@ ENDS = dict(bos=BOS, eos=EOS)
 def agree(hypothesis: decode.Hypothesis, score: float, sentences: list) -> None:
     """The right score, for a sentence that has it, told consistently."""
     assert hypothesis.score == pytest.approx(score, rel=1e-9)
-    assert hypothesis.token_log_probs == dict((tuple(t), p) for t, p in sentences)[tuple(hypothesis.tokens)]
+    assert hypothesis.token_log_probs == {tuple(t): p for t, p in sentences}[tuple(hypothesis.tokens)]
     assert hypothesis.log_prob == sum(hypothesis.token_log_probs)
     assert hypothesis.finished == (hypothesis.tokens[-1] == EOS)
 
@@ -135,6 +135,11 @@ def test_logits_serve_as_log_probabilities(seed, dtype) -> None:
         log_probs, after = step(tokens, before)
         return decode.Logits(log_probs + dtype(3)), after
 
+    # However a log-probability is come by, it is the same one: else a search would seem to miss what it found.
+    options = dict(**ENDS, alpha=0.7)
+    found = decode.beam_search(logits, state, **options, max_length=3, width=6**3)
+    assert found == decode.exact_search(logits, state, **options, max_length=3)
+    assert [[one] for one in decode.score_sentences(logits, state, [one.tokens for one, in found], **options)] == found
     for name, decoder in DECODERS.items():
         for one, other in zip(decoder(step, state, max_length=4), decoder(logits, state, max_length=4)):
             assert [h.tokens for h in one] == [h.tokens for h in other], name

@@ -16,12 +16,12 @@ from .numeric import check_layer
 def longhand(x, weight, bias, stride, padding, dilation, groups):
     """One output element after the other, one product after the other."""
     x = np.pad(x, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2))
-    (B, _, H, W), (O, c, kh, kw) = x.shape, weight.shape
+    (B, _, H, W), (filters, c, kh, kw) = x.shape, weight.shape
     rows = (H - dilation[0] * (kh - 1) - 1) // stride[0] + 1
     columns = (W - dilation[1] * (kw - 1) - 1) // stride[1] + 1
-    y = np.zeros((B, O, rows, columns))
+    y = np.zeros((B, filters, rows, columns))
     for b, o, p, q in np.ndindex(y.shape):
-        first = o // (O // groups) * c      # the first channel of the group
+        first = o // (filters // groups) * c      # the first channel of the group
         y[b, o, p, q] = bias[o] + sum(
             weight[o, k, i, j] * x[b, first + k, p * stride[0] + i * dilation[0], q * stride[1] + j * dilation[1]]
             for k, i, j in np.ndindex(c, kh, kw))

@@ -6,7 +6,8 @@
 Both by the same objective, the one that the beam maximises. Exact search says more: where the model prefers any other
 sentence to y^.
 
-Source: Ng, Sequence models, week 3, error analysis in beam search; Stahlberg 2019, On NMT search errors and model errors.
+Source: Ng, Sequence models, week 3, error analysis in beam search; Stahlberg 2019, On NMT search errors and model
+errors: cat got your tongue?
 """
 
 from __future__ import annotations

@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import kernels
 from ..autograd import Tensor
 from ..autograd.tensor import constant
 from .adjusters import Adjuster
@@ -90,10 +89,10 @@ class Exact:
 
     def pick(self, log_probs: np.ndarray, rows: Rows) -> Rows:
         """See `Strategy`."""
-        log_probs = kernels.log_softmax(log_probs) if self.loop.logits else log_probs
+        log_probs = self.loop.normalised(log_probs, log_probs)
         self.loop.check(log_probs.max(1), rows, False)
         for row in range(len(rows)):
-            self._open(log_probs[row].astype(np.float64), rows, row)
+            self._open(log_probs[row], rows, row)
             self.steps[rows.sentences[row]] += 1
         picks = [self._best(sentence) for sentence in rows.sentences.tolist()]
         return self._rows([pick for pick in picks if pick is not None], rows.prefixes is not None)

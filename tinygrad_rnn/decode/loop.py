@@ -157,12 +157,22 @@ class Loop:
     def top(self, log_probs: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k likeliest tokens of each row, at most all: log-probabilities, and tokens."""
         k = min(k, log_probs.shape[1])
-        return kernels.top_log_probs(log_probs, k) if self.logits else kernels.top_k(log_probs, k)
+        found: tuple[np.ndarray, np.ndarray] = (kernels.top_log_probs if self.logits else kernels.top_k)(log_probs, k)
+        return found
 
     def chosen(self, log_probs: np.ndarray, tokens: np.ndarray) -> np.ndarray:
         """The log-probability of one token of each row."""
-        found: np.ndarray = log_probs[np.arange(len(tokens)), tokens].astype(np.float64)
-        return found - kernels.logsumexp(log_probs) if self.logits else found
+        return self.normalised(log_probs, log_probs[np.arange(len(tokens)), tokens, None])[:, 0]
+
+    def normalised(self, log_probs: np.ndarray, some: np.ndarray) -> np.ndarray:
+        """Some columns (N, k) of what the model said as log-probabilities in float64, bit by bit those of `top`."""
+        some = some.astype(np.float64)
+        if not self.logits:
+            return some
+        rest, best = kernels.top_log_probs(log_probs, 1)
+        largest = log_probs[np.arange(len(best)), best[:, 0], None].astype(np.float64)
+        with np.errstate(invalid="ignore"):     # where all are -inf, which is reported
+            return np.where(some == -np.inf, some, (some - largest) + rest)
 
     def check(self, best: np.ndarray, rows: Rows, alone: bool) -> None:
         """Is the largest log-probability of each row one? -inf is none for a row that stands `alone`."""

@@ -223,9 +223,8 @@ class OneCycleLR(LRScheduler):
 
     def _at(self, t: int, column: int) -> float:
         """The rate's share of its highest (1), or the momentum (2), after t steps."""
-        for before, after in zip(self.phases, self.phases[1:]):
-            if t <= after[0] or after is self.phases[-1]:
-                break
+        number = next((k for k, phase in enumerate(self.phases[1:], 1) if t <= phase[0]), len(self.phases) - 1)
+        before, after = self.phases[number - 1:number + 1]
         share = min((t - before[0]) / (after[0] - before[0]), 1.0) if after[0] != before[0] else 1.0
         if self.anneal_strategy == "cos":
             share = (1 - math.cos(math.pi * share)) / 2
