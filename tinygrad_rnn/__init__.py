@@ -26,6 +26,7 @@ losses                                                 nn/losses.py
 SGD, momentum, RMSprop, Adam                           optim/optimizers.py
 clipping of gradients                                  nn/utils.py
 truncated back-propagation through time                data/windows.py, models/language_model.py
+mini-batches of sentence pairs, Algorithm 1             data/batching.py
 sampling a character at a time, temperature            models/language_model.py
 perplexity, bits a character                           metrics/perplexity.py
 BLEU, clipped n-gram precisions, brevity penalty       metrics/bleu.py, metrics/ngrams.py
