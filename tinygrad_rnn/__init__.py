@@ -29,6 +29,7 @@ losses                                                 nn/losses.py
 SGD, momentum, RMSprop, Adam                           optim/optimizers.py
 clipping of gradients                                  nn/utils.py
 truncated back-propagation through time                data/windows.py, models/language_model.py
+mini-batches of sentence pairs, Algorithm 1             data/batching.py
 sampling a character at a time, temperature            models/language_model.py
 beam search, length normalisation, patience            decode/beam.py, decode/hypothesis.py
 greedy decoding, sampling, top-k, top-p                decode/greedy.py
