@@ -88,6 +88,33 @@ class Vocabulary:
             total.update(dict(zip(shard.tokens, shard.counts.tolist())) if isinstance(shard, Vocabulary) else shard)
         return cls(total, min_count, max_size, specials)
 
+    def extended(self, counts: Mapping[str, int], min_count: int = 1, max_size: int | None = None) -> Vocabulary:
+        """This vocabulary, and behind it the new tokens of more text; ids that are known stay, counts are added.
+
+        Parameters
+        ----------
+        counts : mapping str -> int
+            How often each token occurs in the further text.
+        min_count : int
+            New tokens that occur less often there are left out.
+        max_size : int, optional
+            The largest number of ids.
+        """
+        new = [token for token in counts if token not in self]
+        more = Vocabulary({token: counts[token] for token in new}, min_count)._tokens if any(
+            counts[token] >= min_count for token in new) else []
+        room = None if max_size is None else max(0, max_size - len(self))
+        tokens, known = [*self._tokens, *more[:room]], dict(zip(self._tokens, self._counts.tolist()))
+        return self.ordered(tokens, [known.get(token, 0) + int(counts.get(token, 0)) for token in tokens],
+                            self._specials)
+
+    @classmethod
+    def ordered(cls, tokens: Sequence[str], counts: Sequence[int], specials: int = 0) -> Vocabulary:
+        """The tokens with the ids 0, 1, ... as they come; the first `specials` of them are special."""
+        vocabulary = cls.__new__(cls)
+        vocabulary._set(list(tokens), specials, list(counts))
+        return vocabulary
+
     def _set(self, tokens: list[str], specials: int, counts: list[int]) -> None:
         if not tokens:
             raise ValueError("Vocabulary: there are no tokens; is the text empty, or min_count too high?")
@@ -205,6 +232,4 @@ class Vocabulary:
         if not isinstance(counts, list) or len(counts) != len(tokens) or \
                 not all(type(count) is int and 0 <= count < 2**63 for count in counts):
             raise ValueError(f"Vocabulary.load: {path} is damaged: counts must be whole numbers, one a token")
-        vocabulary = cls.__new__(cls)
-        vocabulary._set(tokens, specials, counts)
-        return vocabulary
+        return cls.ordered(tokens, counts, specials)
