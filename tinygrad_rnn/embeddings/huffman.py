@@ -1,7 +1,7 @@
 """The tree of hierarchical softmax: a word is the way to its leaf, and frequent words have short ways.
 
-Source: Huffman 1952, A method for the construction of minimum-redundancy codes; with two queues instead of a heap, since
-the counts come sorted (van Leeuwen 1976).
+Source: Huffman 1952, A method for the construction of minimum-redundancy codes; with two queues instead of a heap,
+since the counts come sorted (van Leeuwen 1976).
 """
 
 from __future__ import annotations

@@ -27,7 +27,8 @@ class KeyedVectors:
         return word in self.key_to_index
 
     def __getitem__(self, word: str) -> np.ndarray:
-        return self.vectors[self.key_to_index[word]]
+        row: np.ndarray = self.vectors[self.key_to_index[word]]
+        return row
 
     def similarity(self, a: str, b: str) -> float:
         """Cosine of the angle between the vectors of two words."""

@@ -10,8 +10,8 @@ Outputs o (n, D) are rows of a second table, and labels say which of them are ri
     hierarchical softmax    the nodes on the way to the centre  -sum log sigmoid(+-x o_node), + where the way goes left
 
 Sources: Mikolov, Chen, Corrado and Dean 2013, Efficient estimation of word representations in vector space; Mikolov,
-Sutskever, Chen, Corrado and Dean 2013, Distributed representations of words and phrases, equations 2 to 4; the lecture's
-theta_t is a row of o, its e_c a row of x.
+Sutskever, Chen, Corrado and Dean 2013, Distributed representations of words and phrases, equations 2 to 4; the
+lecture's theta_t is a row of o, its e_c a row of x.
 """
 
 from __future__ import annotations
@@ -37,15 +37,18 @@ def logistic_loss(x: Tensor, o: Tensor, labels: Any) -> Tensor:
     Tensor ()
         Summed over all m n pairs of a row and an output.
     """
-    scores = matmul(x, matrix_transpose(o))         # (m, n)
-    return sum(softplus(scores * (1 - 2 * labels)))     # -log sigmoid(s) = softplus(-s)
+    scores: Tensor = matmul(x, matrix_transpose(o))                 # (m, n)
+    loss: Tensor = sum(softplus(scores * (1 - 2 * labels)))         # -log sigmoid(s) = softplus(-s)
+    return loss
 
 
 def softmax_loss(x: Tensor, o: Tensor, labels: Any) -> Tensor:
     """Of the full softmax: -log of the probability of the output whose label is 1, in nats; as `logistic_loss`."""
-    return -sum(log_softmax(matmul(x, matrix_transpose(o))) * labels)
+    loss: Tensor = -sum(log_softmax(matmul(x, matrix_transpose(o))) * labels)
+    return loss
 
 
 def bag(x: Tensor, mean: bool = True) -> Tensor:
     """CBOW's h: the mean, or the sum, of the context rows (m, D); (1, D)."""
-    return sum(x, axis=0, keepdims=True) / (x.shape[0] if mean else 1)
+    h: Tensor = sum(x, axis=0, keepdims=True) / (x.shape[0] if mean else 1)
+    return h

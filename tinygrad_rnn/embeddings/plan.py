@@ -1,8 +1,8 @@
-"""What one run of word2vec does, as arrays: the tables that move, the corpus, and every choice, ready for the kernels."""
+"""One run of word2vec, ready for the kernels: the tables that move, the corpus as ids, and every choice."""
 
 from __future__ import annotations
 
-import json
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from .huffman import Tree
 LINE = 64       # bytes: rows begin where lines of the cache do
 
 
-@dataclass
+@dataclass(eq=False)
 class Plan:
     """One pass after another over the ids of a corpus.
 
@@ -71,6 +71,7 @@ class Plan:
         slope = (self.min_alpha - self.alpha) / (self.epochs * len(self.ids))
         return self.alpha + slope * epoch * len(self.ids), slope
 
+    @functools.cache    # noqa: B019
     def key(self, epoch: int) -> int:
         """Of the random streams of a pass."""
         return int(np.random.SeedSequence(self.seed, spawn_key=(self.passes + epoch,)).generate_state(1, np.uint64)[0])

@@ -47,3 +47,5 @@ class Bar:
         self.bar.postfix[0] = (f"{speed:,.0f} words/s, rate {rate + slope * position:.4f}, "
                                f"loss {totals[0] / max(totals[1], 1):.3f}, ")
         self.bar.update(done - self.bar.n)
+        if done == self.bar.total:
+            self.bar.refresh()

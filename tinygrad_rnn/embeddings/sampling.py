@@ -28,8 +28,9 @@ def keep_probability(counts: np.ndarray, sample: float) -> np.ndarray:
     """
     if not sample:
         return np.ones(len(counts))
-    rarity = sample * counts.sum() / counts
-    return np.minimum(1.0, np.sqrt(rarity) + rarity)
+    rarity: np.ndarray = sample * counts.sum() / counts
+    kept: np.ndarray = np.minimum(1.0, np.sqrt(rarity) + rarity)
+    return kept
 
 
 def thresholds(probability: np.ndarray) -> np.ndarray:
@@ -39,8 +40,9 @@ def thresholds(probability: np.ndarray) -> np.ndarray:
 
 def noise_probability(counts: np.ndarray, exponent: float) -> np.ndarray:
     """The distribution of noise words, count^exponent / sum, float64 (V,)."""
-    weight = counts.astype(np.float64) ** exponent
-    return weight / weight.sum()
+    weight: np.ndarray = counts.astype(np.float64) ** exponent
+    probability: np.ndarray = weight / weight.sum()
+    return probability
 
 
 def alias_table(probability: np.ndarray) -> np.ndarray:

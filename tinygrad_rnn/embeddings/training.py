@@ -88,7 +88,7 @@ class Trainer:
         from ..kernels import shards as kernel
 
         size = len(self.plan.ids)
-        starts = [at for at in range(begin, min(size, begin + SHARDS * ROUND), ROUND)]
+        starts = range(begin, min(size, begin + SHARDS * ROUND), ROUND)
         found, order = [np.zeros(2)] * len(starts), itertools.count()
         copies.count[:] = 0
 

@@ -106,6 +106,7 @@ class Word2Vec:
         self._totals = np.zeros(2)          # of the pass that is under way: loss, pairs
         self._corpus = ""                   # what tells one corpus from another
         self._vocabulary: Vocabulary | None = None
+        self._vectors: KeyedVectors | None = None
         self._inner = self._outer = np.zeros((0, 0), np.float32)
 
     def __getattr__(self, name: str) -> Any:
@@ -212,6 +213,7 @@ class Word2Vec:
             while self.epoch < self.epochs:
                 called = self.position
                 for position in trainer.stretch(self.epoch, self.position, self._totals):
+                    self._vectors = None
                     bar.update(self.epoch, position, self._totals)
                     self.position = position
                     if position - called >= STRETCH and position < len(ids):
@@ -246,13 +248,17 @@ class Word2Vec:
 
     @property
     def vectors(self) -> KeyedVectors:
-        """The rows that predict, by word: what is meant by word vectors.  It sees later learning of the same rows."""
-        return KeyedVectors(self._words.tokens, self._inner[:, :self.vector_size])
+        """The rows that predict, by word: what is meant by word vectors.  A copy, that later learning leaves alone."""
+        if self._vectors is None:
+            rows = self._inner[:, :self.vector_size].copy()
+            rows.flags.writeable = False
+            self._vectors = KeyedVectors(self._words.tokens, rows)
+        return self._vectors
 
     @property
     def output_vectors(self) -> np.ndarray:
         """The rows of outputs, (V, vector_size): of words in the vectors' order, or of the tree's nodes."""
-        return self._outer[:, :self.vector_size]
+        return self._outer[:len(self._outer) * bool(self._words), :self.vector_size]
 
     def __repr__(self) -> str:
         defaults = Word2Vec.__init__.__defaults__ or ()

@@ -13,6 +13,7 @@ Rows are given by their addresses, so that the same code steps in the tables the
 They are whole vectors long, the lanes beyond their end 0.
 """
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -86,8 +87,8 @@ def scores(e: Emit, m: Int, x: Int, n: Int, o: Int, vectors: Int, f: Int, stride
             left = n - j * half
             count = (left < half).select(left, e.int(half))
             lone = (m == 2 * i + 1).select(e.int(0), e.int(half))
-            cases = {r * half + s: partial(tile, 2 if r else 1, s, x, o, f) for r in (0, 1)
-                     for s in range(1, half + 1)}
+            cases: dict[int, Callable[[], None]] = {
+                r * half + s: partial(tile, r + 1, s, x, o, f) for r in (0, 1) for s in range(1, half + 1)}
             e.switch(count + lone, cases)
             return [o + half * row, f + half * e.size]
 
@@ -179,7 +180,7 @@ def add_products(e: Emit, targets: Int, table: Int, sources: Int, panel: Int, ve
 
     def some(i: Int, panel: Int, g: Int) -> list[Int]:
         left = sources - i * SOURCES
-        cases = {s: partial(tile, s, panel, g) for s in range(1, SOURCES + 1)}
+        cases: dict[int, Callable[[], None]] = {s: partial(tile, s, panel, g) for s in range(1, SOURCES + 1)}
         e.switch((left < SOURCES).select(left, e.int(SOURCES)), cases)
         return [panel + SOURCES * row, g + SOURCES * g_source]
 
@@ -256,8 +257,9 @@ def _stride(e: Emit, n: Int) -> Int:
 
 
 # (sum of the inputs, softmax over the outputs) -> the step.
-STEPS = {(False, False): _step(logistic, "pairs_step"), (True, False): _step_of_sum(logistic, "pairs_step_of_sum"),
-         (False, True): _step(softmax, "pairs_softmax"), (True, True): _step_of_sum(softmax, "pairs_softmax_of_sum")}
+STEPS: dict[tuple[bool, bool], Compiled] = {
+    (False, False): _step(logistic, "pairs_step"), (True, False): _step_of_sum(logistic, "pairs_step_of_sum"),
+    (False, True): _step(softmax, "pairs_softmax"), (True, True): _step_of_sum(softmax, "pairs_softmax_of_sum")}
 
 
 @native

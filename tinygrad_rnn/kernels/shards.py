@@ -14,31 +14,40 @@ which adds the changes where few steps were made, and averages them where many w
 import math
 
 import numpy as np
+from numba import njit
 
-from .jit import helper, kernel
+from .jit import OPTIONS, helper, kernel
 
 NOWHERE = -1
 
 
 @helper
-def place(word, table, slots, copies, touched, times, count, side):
-    """The address of a shard's copy of a row, which is made if there is none."""
+def look_up(word, table, slots, copies):
+    """The address of a row: of the shard's copy if there is one, else of the table's."""
     slot = slots[word]
     if slot == NOWHERE:
-        slot = adopt(word, table, slots, copies, touched, times, count, side)
+        return table.ctypes.data + word * table.strides[0]
+    return copies.ctypes.data + slot * copies.strides[0]
+
+
+@njit(inline="always", **OPTIONS)
+def place(word, table, slots, copies, touched, times, count, side):
+    """The address of the shard's copy of a row, which is made if there is none."""
+    slot = slots[word]
+    if slot == NOWHERE:
+        slot = count[side]
+        count[side] = slot + 1
+        adopt(table[word], copies[slot])
+        slots[word], touched[slot], times[slot] = slot, word, 0
     times[slot] += 1
     return copies.ctypes.data + slot * copies.strides[0]
 
 
 @helper
-def adopt(word, table, slots, copies, touched, times, count, side):
+def adopt(row, copy):
     """Copy a row."""
-    slot = count[side]
-    count[side] = slot + 1
-    slots[word], touched[slot], times[slot] = slot, word, 0
-    for k in range(table.shape[1]):
-        copies[slot, k] = table[word, k]
-    return slot
+    for k in range(len(row)):
+        copy[k] = row[k]
 
 
 @kernel("void(T[:, ::1], int32[:, ::1], const(T[:, :, ::1]), const(int32[:, ::1]), const(int32[:, ::1]), "

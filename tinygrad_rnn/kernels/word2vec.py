@@ -11,7 +11,7 @@ import numpy as np
 
 from .jit import helper, kernel
 from .llvm import call
-from .shards import place
+from .shards import look_up, place
 from .streams import LOW, below, draw, pick
 
 SHARED, EXACT, HIERARCHICAL, SOFTMAX = range(4)     # which outputs a window has
@@ -82,7 +82,7 @@ def train(ids, begin, end, window, dynamic, keep, key, objective, bag, mean, neg
     room = end - begin + 2 * window + 1
     words, places = np.empty(room, np.int32), np.empty(room, np.int64)
     first, last, n = compact(ids, begin, end, window, key, keep, words, places)
-    most = np.int64(negative + 1)
+    most = negative + 1
     if objective == HIERARCHICAL:
         for w in range(len(starts) - 1):
             most = max(most, starts[w + 1] - starts[w])
@@ -91,7 +91,9 @@ def train(ids, begin, end, window, dynamic, keep, key, objective, bag, mean, neg
     groups = 2 * window if objective == EXACT else 1
     # Two windows are at hand: while one is stepped, the rows of the next are fetched.
     inputs, outputs = np.empty((2, 2 * window), np.int64), np.empty((2, groups * most), np.int64)
-    sizes, filled, centres = np.zeros((2, groups), np.int64), np.zeros(2, np.int64), np.zeros(2, np.int64)
+    from_words, to_words = np.empty((2, 2 * window), np.int32), np.empty((2, groups * most), np.int32)
+    sizes, centres = np.zeros((2, groups), np.int64), np.zeros(2, np.int64)
+    filled, against_all = np.zeros(2, np.int64), np.zeros(2, np.int64)
     rates, scale = np.empty(2, inner.dtype), np.ones(1, inner.dtype)
     one_hot = np.zeros(len(outer) + lanes if objective == SOFTMAX else 1, inner.dtype)
     area = np.empty((2 * window + most + 3) * vectors * lanes + 2 * window * (most + 2 * lanes), inner.dtype)
@@ -107,7 +109,7 @@ def train(ids, begin, end, window, dynamic, keep, key, objective, bag, mean, neg
                 k = i + side
                 while 0 <= k < n and words[k] >= 0 and abs(k - i) <= reach:
                     if shard:
-                        inputs[slot, m] = place(words[k], inner, i_slots, i_copies, i_touched, i_times, count, INNER)
+                        from_words[slot, m] = words[k]
                     else:
                         inputs[slot, m] = inner.ctypes.data + inner_row * words[k]
                     m += 1
@@ -123,22 +125,23 @@ def train(ids, begin, end, window, dynamic, keep, key, objective, bag, mean, neg
                         if objective == SOFTMAX:
                             word = j
                         elif objective == HIERARCHICAL:
-                            word = np.intp(nodes[starts[centre] + j])
+                            word = int(nodes[starts[centre] + j])
                         elif j == 0:
-                            word = np.intp(centre)
+                            word = int(centre)
                         else:
                             drawn += 1
                             word = pick(draw(bits, drawn), noise)
                             if word == centre:      # it would be right and wrong at once
                                 continue
                         if shard:
-                            outputs[slot, total] = place(word, outer, o_slots, o_copies, o_touched, o_times, count,
-                                                         OUTER)
+                            to_words[slot, total] = word
+                            outputs[slot, total] = look_up(word, outer, o_slots, o_copies)
                         else:
                             outputs[slot, total] = outer.ctypes.data + outer_row * word
                         total += 1
                     sizes[slot, g] = total - before
-                rates[slot], filled[slot], centres[slot] = alpha + slope * places[i], m, centre
+                rates[slot], centres[slot] = alpha + slope * places[i], centre
+                filled[slot], against_all[slot] = m, total
                 call(fetch, (total if objective != SOFTMAX else 0, outputs[slot].ctypes.data, vectors))
         if waiting and (m or i == last):
             old = 1 - slot
@@ -151,6 +154,13 @@ def train(ids, begin, end, window, dynamic, keep, key, objective, bag, mean, neg
             if bag and mean:
                 scale[0] = 1 / filled[old]
             pairs = filled[old]
+            if shard:       # now that the rows are at hand
+                for j in range(pairs):
+                    inputs[old, j] = place(from_words[old, j], inner, i_slots, i_copies, i_touched, i_times, count,
+                                           INNER)
+                for j in range(against_all[old]):
+                    outputs[old, j] = place(to_words[old, j], outer, o_slots, o_copies, o_touched, o_times, count,
+                                            OUTER)
             each = objective == EXACT and not bag
             which, against = inputs[old].ctypes.data, outputs[old].ctypes.data
             for g in range(pairs if each else 1):
