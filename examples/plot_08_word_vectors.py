@@ -80,7 +80,7 @@ print(f"{len(context)} pairs from {len(sentences)} sentences")
 e, theta = nn.Embedding(V, D, rng=1), nn.Embedding(V, D, rng=2)
 optimizer = optim.Adam([*e.parameters(), *theta.parameters()], lr=0.05)
 losses = []
-for step in range(60 if FAST else 300):
+for _ in range(60 if FAST else 300):
     scores = e(context) @ theta.weight.T                    # (pairs, V)
     loss = nn.functional.cross_entropy(scores, centre)
     optimizer.zero_grad()

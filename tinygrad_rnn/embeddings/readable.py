@@ -94,6 +94,7 @@ def train(plan: Plan, epoch: int, begin: int, end: int, totals: np.ndarray) -> N
             loss.backward()
             totals += loss.item(), 1 if plan.bag else len(words)
             # As word2vec, CBOW moves every context word by the whole gradient of h, not by its share of it.
-            assert h.grad is not None and o.grad is not None
+            assert h.grad is not None
+            assert o.grad is not None
             np.add.at(plan.inner, words, -alpha * np.broadcast_to(h.grad.data, x.shape))
             np.add.at(plan.outer, rows, -alpha * o.grad.data)
