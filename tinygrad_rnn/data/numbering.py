@@ -5,6 +5,7 @@ Two ways: of token lists with a dictionary, of a stretch of a file with a compil
 
 from __future__ import annotations
 
+import mmap
 import os
 from array import array
 from collections.abc import Callable, Iterable, Iterator
@@ -48,6 +49,7 @@ class Numbering:
         """All numbers in order, and END after each sentence; int32 arrays, one a piece."""
         for k in range(0, len(self._numbers), PIECE):
             yield self._numbers[k:k + PIECE]
+            forget(self._numbers)
 
 
 class Lists(Numbering):
@@ -154,6 +156,13 @@ class _Table:
                 self._grow(2 * len(self.hashes))
             elif written < len(self.ids):
                 self.arena = _longer(self.arena, 2 * len(self.arena))
+
+
+def forget(mapped: np.ndarray) -> None:
+    """Give back the memory of a file's pages that have been read; they are read again when they are asked for."""
+    pages = getattr(mapped, "_mmap", None)
+    if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+        pages.madvise(mmap.MADV_DONTNEED)
 
 
 def too_long(path: Path) -> ValueError:

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..data.encoding import Sentences, Source
+from ..data.numbering import PIECE, forget
 from ..data.vocabulary import Vocabulary
 from ..kernels import get_num_threads
 from ..random import Rng, entropy, stream
@@ -138,7 +139,9 @@ class Word2Vec:
         self._passes, self.loss_history = 0, []
         self._inner, self._outer = table(0, self.vector_size), table(0, self.vector_size)
         self._grow()
-        return self._begin(sentences.encode(self._vocabulary), callbacks, progress)
+        ids = sentences.encode(self._vocabulary)
+        del sentences           # its numbers and its rare words need not stay
+        return self._begin(ids, callbacks, progress)
 
     def partial_fit(self, corpus: Source, callbacks: Sequence[Callback] = (), progress: bool | None = None) -> Self:
         """Learn from more text, `epochs` times, from the vectors as they are.
@@ -154,7 +157,9 @@ class Word2Vec:
         if self.objective == "hierarchical":
             self._outer = table(0, self.vector_size)
         self._grow()
-        return self._begin(sentences.encode(self._vocabulary), callbacks, progress)
+        ids = sentences.encode(self._vocabulary)
+        del sentences
+        return self._begin(ids, callbacks, progress)
 
     def resume(self, corpus: Source, callbacks: Sequence[Callback] = (), progress: bool | None = None) -> Self:
         """Go on with a fit that was interrupted, from a saved model too.
@@ -188,7 +193,9 @@ class Word2Vec:
         known, inner, outer = len(self._inner), table(words, size), table(rows, size)
         inner[:known] = self._inner
         outer[:len(self._outer)] = self._outer
-        inner[known:, :size] = stream(self.seed, f"rows from {known}").uniform(-0.5, 0.5, (words - known, size)) / size
+        start = stream(self.seed, f"rows from {known}")
+        for row in inner[known:, :size]:        # one by one, since they are drawn in float64
+            row[:] = start.uniform(-0.5, 0.5, size) / size
         self._inner, self._outer = inner, outer
 
     def _begin(self, ids: np.ndarray, callbacks: Sequence[Callback], progress: bool | None) -> Self:
@@ -218,6 +225,7 @@ class Word2Vec:
                     self.position = position
                     if position - called >= STRETCH and position < len(ids):
                         called = position
+                        forget(ids)
                         for callback in callbacks:
                             callback(self)
                 loss, pairs = self._totals
@@ -229,6 +237,7 @@ class Word2Vec:
                                              f" which was {self.alpha}")
                 self.loss_history.append(float(loss / pairs))
                 self._totals[:] = 0
+                forget(ids)
                 self.epoch, self.position = self.epoch + 1, 0
                 for callback in callbacks:
                     callback(self)
@@ -297,4 +306,8 @@ class Word2Vec:
 
 def _digest(ids: np.ndarray) -> str:
     """What tells one encoded corpus from another."""
-    return hashlib.sha256(np.ascontiguousarray(ids).data).hexdigest()
+    digest = hashlib.sha256()
+    for k in range(0, len(ids), PIECE):
+        digest.update(np.ascontiguousarray(ids[k:k + PIECE]).data)
+        forget(ids)
+    return digest.hexdigest()
