@@ -13,7 +13,6 @@ from __future__ import annotations
 import codecs
 import os
 import tempfile
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -85,10 +84,13 @@ class Sentences:
             raise _no_room(error, folder) from None
         if path and (now := path.stat().st_size) != size:
             raise ValueError(f"corpus: {path} changed while it was read, from {size:,} to {now:,} bytes")
-        total: Counter[str] = Counter()
-        for part in self._parts:
-            total.update(dict(zip(part.tokens, part.occurrences.tolist())))
-        self.counts: dict[str, int] = dict(total)
+        self.counts: dict[str, int] = {}
+        try:
+            for part in self._parts:
+                for token, count in zip(part.tokens, part.occurrences.tolist()):
+                    self.counts[token] = self.counts.get(token, 0) + count
+        except UnicodeDecodeError:
+            raise _not_utf8(path or Path()) from None
         self.words = sum(self.counts.values())
         if not self.words:
             raise ValueError(f"corpus: {path} has no words" if path else "corpus: there are no words; was it a "
@@ -113,10 +115,7 @@ class Sentences:
         with ExitStack() as stack:
             for part in parts:
                 stack.enter_context(closing(part))
-            try:
-                run(stretch, parts=len(parts))
-            except UnicodeDecodeError:
-                raise _not_utf8(path) from None
+            run(stretch, parts=len(parts))
 
     def encode(self, vocabulary: Vocabulary, path: str | os.PathLike[str] | None = None) -> np.ndarray:
         """All sentences as ids; those of a vocabulary, which need not be that of this corpus.

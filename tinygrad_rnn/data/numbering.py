@@ -24,17 +24,19 @@ class Numbering:
 
     Attributes
     ----------
-    tokens : list of str
-        Each word, in the order of the numbers.
     occurrences : int64 ndarray
-        How often it came.
+        How often each word came, in the order of the numbers.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
-        self.tokens: list[str] = []
         self.occurrences = np.zeros(0, np.int64)
         self._numbers = np.zeros(0, np.int32)
+
+    @property
+    def tokens(self) -> list[str]:
+        """Each word, in the order of the numbers."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Close the file; its content can still be read, and vanishes with this object."""
@@ -68,10 +70,14 @@ class Lists(Numbering):
         if len(self._recent) >= PIECE:
             self._flush()
 
+    @property
+    def tokens(self) -> list[str]:
+        """Each word, in the order of the numbers."""
+        return list(self._known)
+
     def finish(self) -> None:
         """Nothing more will come."""
         self._flush()
-        self.tokens = list(self._known)
 
     def _flush(self) -> None:
         numbers = np.array(self._recent, np.int32)
@@ -94,6 +100,14 @@ class _Known(dict[str, int]):
 
 class Bytes(Numbering):
     """Numbers words of a stretch of a file."""
+
+    _arena, _bounds = b"", np.zeros(1, np.int64)
+
+    @property
+    def tokens(self) -> list[str]:
+        """Each word, in the order of the numbers; made anew, since strings take ten times the room of their bytes."""
+        bounds = self._bounds.tolist()
+        return [self._arena[a:b].decode() for a, b in zip(bounds, bounds[1:])]
 
     def read(self, path: Path, begin: int, end: int, progress: Callable[[int], Any]) -> None:
         """Number the words of bytes `begin` to `end`; a word that one of them cuts belongs to what is before it."""
@@ -118,9 +132,8 @@ class Bytes(Numbering):
                 table.number(np.frombuffer(text, np.uint8, cut), self.file)
                 progress(len(block))
         n = int(table.state[words.WORDS])
-        self.occurrences = table.counts[:n]
-        arena, bounds = table.arena.tobytes(), table.bounds[:n + 1].tolist()
-        self.tokens = [arena[a:b].decode() for a, b in zip(bounds, bounds[1:])]
+        self.occurrences, self._bounds = table.counts[:n].copy(), table.bounds[:n + 1].copy()
+        self._arena = table.arena[:self._bounds[-1]].tobytes()
 
 
 class _Table:
