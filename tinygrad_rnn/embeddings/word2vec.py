@@ -138,9 +138,9 @@ class Word2Vec:
         self._vocabulary = self._words_of(sentences)
         self._passes, self.loss_history = 0, []
         self._inner, self._outer = table(0, self.vector_size), table(0, self.vector_size)
-        self._grow()
         ids = sentences.encode(self._vocabulary)
-        del sentences           # its numbers and its rare words need not stay
+        del sentences           # its numbers and its rare words make room for the tables
+        self._grow()
         return self._begin(ids, callbacks, progress)
 
     def partial_fit(self, corpus: Source, callbacks: Sequence[Callback] = (), progress: bool | None = None) -> Self:
@@ -156,9 +156,9 @@ class Word2Vec:
         self._passes += self.epoch
         if self.objective == "hierarchical":
             self._outer = table(0, self.vector_size)
-        self._grow()
         ids = sentences.encode(self._vocabulary)
         del sentences
+        self._grow()
         return self._begin(ids, callbacks, progress)
 
     def resume(self, corpus: Source, callbacks: Sequence[Callback] = (), progress: bool | None = None) -> Self:
