@@ -23,6 +23,9 @@ dropout and zoneout inside the recurrence              cells/regularise.py
 back-propagation in little memory, sqrt(T) segments    cells/segments.py
 deep, bidirectional and ragged recurrent layers        nn/stack.py
 embedding as a row of a table, e_w = E o_w             nn/embedding.py
+skip-gram, CBOW, negative sampling, as equations       embeddings/objectives.py
+word2vec, compiled and as one would explain it         kernels/word2vec.py, embeddings/readable.py
+hierarchical softmax, its Huffman tree                 embeddings/huffman.py
 start values (Xavier, He, orthogonal)                  nn/init.py
 convolution as a product of matrices                   kernels/convolution.py, nn/convolution.py
 losses                                                 nn/losses.py

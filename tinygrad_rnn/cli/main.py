@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..kernels import get_num_threads
-from . import bleu, language
+from . import bleu, embed, language
 from .arguments import Parser
 
 PROGRAM = "tinygrad-rnn"
@@ -63,6 +63,7 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     language.add_commands(commands)
     bleu.add_commands(commands)
+    embed.add_command(commands)
     return parser
 
 
