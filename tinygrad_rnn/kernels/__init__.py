@@ -21,6 +21,7 @@ _COMPILED: dict[str, str] = {
     "reduce": "sum mean var max min argmax argmin cumulative_sum",
     "cross_entropy": "softmax log_softmax logsumexp softmax_backward log_softmax_backward nll_forward nll_backward",
     "gather": "take_rows scatter_add",
+    "nearest": "keep_largest",
 }
 
 _without_jit = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")

@@ -313,3 +313,16 @@ def _integers(indices: Any, name: str) -> np.ndarray:
     if indices.dtype.kind not in "iu" and indices.size:
         raise TypeError(f"{name}: indices must be integers, got {indices.dtype}")
     return indices.astype(np.int64)
+
+
+# ---- nearest neighbours ---------------------------------------------------------------------------------------------
+
+
+def keep_largest(scores, first, best, places):
+    """Insert into the k largest numbers of each row what a further block of columns has."""
+    shown = np.where(np.isnan(scores), -np.inf, scores)
+    both = np.concatenate([best, shown], 1)
+    columns = np.broadcast_to(np.arange(first, first + scores.shape[1]), scores.shape)
+    where = np.concatenate([places, np.where(shown > -np.inf, columns, -1)], 1)
+    kept = np.argsort(-both, 1, kind="stable")[:, :best.shape[1]]
+    best[...], places[...] = np.take_along_axis(both, kept, 1), np.take_along_axis(where, kept, 1)

@@ -1,5 +1,6 @@
 """What is said of a model's predictions."""
 
+from .correlation import pearson, ranks, spearman
 from .perplexity import perplexity
 
-__all__ = ["perplexity"]
+__all__ = ["pearson", "perplexity", "ranks", "spearman"]
