@@ -22,6 +22,8 @@ _COMPILED: dict[str, str] = {
     "cross_entropy": "softmax log_softmax logsumexp softmax_backward log_softmax_backward nll_forward nll_backward",
     "gather": "take_rows scatter_add",
     "nearest": "keep_largest",
+    "cooccurrence": "count_pairs",
+    "glove": "deal_entries glove_stratum",
 }
 
 _without_jit = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
