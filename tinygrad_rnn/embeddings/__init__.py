@@ -4,5 +4,6 @@ from .cooccurrence import cooccurrence
 from .evaluation import Analogies, WordPairs
 from .glove import GloVe
 from .keyed_vectors import KeyedVectors
+from .tsne import tsne
 
-__all__ = ["Analogies", "GloVe", "KeyedVectors", "WordPairs", "cooccurrence"]
+__all__ = ["Analogies", "GloVe", "KeyedVectors", "WordPairs", "cooccurrence", "tsne"]

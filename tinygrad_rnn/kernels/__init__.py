@@ -24,6 +24,7 @@ _COMPILED: dict[str, str] = {
     "nearest": "keep_largest",
     "cooccurrence": "count_pairs",
     "glove": "deal_entries glove_stratum",
+    "tsne": "tsne_padded tsne_exact tsne_tree tsne_conditionals",
 }
 
 _without_jit = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
