@@ -4,6 +4,7 @@ from .cooccurrence import cooccurrence
 from .evaluation import Analogies, WordPairs
 from .glove import GloVe
 from .keyed_vectors import KeyedVectors
+from .plot import plot_words
 from .tsne import tsne
 
-__all__ = ["Analogies", "GloVe", "KeyedVectors", "WordPairs", "cooccurrence", "tsne"]
+__all__ = ["Analogies", "GloVe", "KeyedVectors", "WordPairs", "cooccurrence", "plot_words", "tsne"]

@@ -27,9 +27,13 @@ _COMPILED: dict[str, str] = {
     "tsne": "tsne_padded tsne_exact tsne_tree tsne_conditionals",
 }
 
+# Where an oracle stands that is not in `oracle`.
+_ORACLE = dict.fromkeys(("nearest", "cooccurrence", "glove", "tsne"), "oracle_words")
+
 _without_jit = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 _home = {name: module for module, names in _PYTHON.items() for name in names.split()}
-_home |= {name: "oracle" if _without_jit else module for module, names in _COMPILED.items() for name in names.split()}
+_home |= {name: _ORACLE.get(module, "oracle") if _without_jit else module
+          for module, names in _COMPILED.items() for name in names.split()}
 
 __all__ = sorted(_home)  # pyright: ignore
 

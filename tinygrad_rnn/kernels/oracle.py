@@ -313,37 +313,3 @@ def _integers(indices: Any, name: str) -> np.ndarray:
     if indices.dtype.kind not in "iu" and indices.size:
         raise TypeError(f"{name}: indices must be integers, got {indices.dtype}")
     return indices.astype(np.int64)
-
-
-# ---- nearest neighbours ---------------------------------------------------------------------------------------------
-
-
-def keep_largest(scores, first, best, places):
-    """Insert into the k largest numbers of each row what a further block of columns has."""
-    shown = np.where(np.isnan(scores), -np.inf, scores)
-    both = np.concatenate([best, shown], 1)
-    columns = np.broadcast_to(np.arange(first, first + scores.shape[1]), scores.shape)
-    where = np.concatenate([places, np.where(shown > -np.inf, columns, -1)], 1)
-    kept = np.argsort(-both, 1, kind="stable")[:, :best.shape[1]]
-    best[...], places[...] = np.take_along_axis(both, kept, 1), np.take_along_axis(where, kept, 1)
-
-
-# ---- words near words -----------------------------------------------------------------------------------------------
-
-
-def count_pairs(ids, begin, end, size, before, after):
-    """Every pair of places in turn."""
-    keys, amounts = [], []
-    for p in range(begin, end):
-        for step, weight in ((-1, before), (1, after)):
-            for d in range(1, len(weight)):
-                q = p + step * d
-                if ids[p] < 0 or not 0 <= q < len(ids) or ids[q] < 0:
-                    break
-                if weight[d]:
-                    keys.append(int(ids[p]) * size + int(ids[q]))
-                    amounts.append(weight[d])
-    found, place = np.unique(np.array(keys, np.int64), return_inverse=True)
-    sums = np.zeros(len(found), np.int64)
-    np.add.at(sums, place, np.array(amounts, np.int64))
-    return (found // size).astype(np.int32), (found % size).astype(np.int32), sums
