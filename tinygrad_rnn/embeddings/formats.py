@@ -156,7 +156,9 @@ def read_text(file: IO[bytes], path: Path, rows: int | None, size: int | None, e
         try:
             if len(fields) < size or not size:
                 raise ValueError(f"expected a word and {size} numbers, found {len(fields)}")
-            yield where, word, np.fromiter(map(float, fields), np.float32, size)
+            with np.errstate(over="ignore"):    # what becomes infinite is refused by `collect`
+                vector = np.fromiter(map(float, fields), np.float32, size)
+            yield where, word, vector
         except ValueError as error:
             yield where, word, f"{error}"
 

@@ -106,69 +106,72 @@ def tsne_exact(P: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray, fl
 # ---- by a tree --------------------------------------------------------------------------------------------------
 
 
-@kernel("intp(const(T[:, ::1]), const(T[::1]), T, int64[:, ::1], int64[::1], T[:, ::1], T[:, ::1], T[::1])", dtypes="d")
-def grow(Y, middle, half, children, counts, sums, middles, halves):
+@helper
+def open_node(parent, quarter, children, counts, sums, middles, widths, nodes):
+    """A new node, empty, for one part of its parent; `quarter` has a bit for each dimension: in the upper half or not."""
+    children[parent, quarter] = nodes
+    children[nodes] = 0
+    counts[nodes] = 0
+    sums[nodes] = 0
+    widths[nodes] = widths[parent] / 2
+    for d in range(sums.shape[1]):
+        step = widths[parent] / 4
+        middles[nodes, d] = middles[parent, d] + (step if quarter >> d & 1 else -step)
+
+
+@helper
+def part_of(point, middle):
+    """Which part of a node a point falls into."""
+    quarter = 0
+    for d in range(len(point)):
+        quarter |= np.int64(point[d] > middle[d]) << d
+    return quarter
+
+
+@kernel("intp(const(T[:, ::1]), const(T[::1]), T, int64[:, ::1], int64[::1], int64[::1], T[:, ::1], T[:, ::1], "
+        "T[::1])", dtypes="d")
+def grow(Y, middle, width, children, counts, first, means, middles, widths):
     """Build the tree of points; gives the number of nodes, or -1 if there is no room for more.
 
-    children (m, 2^d): numbers of nodes, 0 for none; a leaf is a node without. sums: of the points in a node.
+    children (m, 2^d): numbers of nodes, 0 for none; a leaf, a node without, has width 0. first: a point in the node.
+    means: of the points in a node.
     """
-    dimensions, nodes = Y.shape[1], 1
-    counts[0] = 0
-    sums[0] = 0
-    middles[0] = middle
-    halves[0] = half
-    children[0] = 0
+    nodes = 1
+    children[0], counts[0], means[0], middles[0], widths[0] = 0, 0, 0, middle, width
     for i in range(len(Y)):
-        node, depth = 0, 0
-        while True:
-            leaf, same = True, True
-            for c in range(children.shape[1]):
-                leaf = leaf and children[node, c] == 0
-            if leaf and counts[node] > 0 and depth < DEEPEST:
-                for d in range(dimensions):
-                    same = same and sums[node, d] / counts[node] == Y[i, d]
-                if not same:
-                    # A leaf that holds another point: that one moves a level down, and this one follows.
-                    if nodes == len(counts):
-                        return -1
-                    quarter = 0
-                    for d in range(dimensions):
-                        above = sums[node, d] / counts[node] > middles[node, d]
-                        quarter |= np.int64(above) << d
-                        middles[nodes, d] = middles[node, d] + (halves[node] if above else -halves[node]) / 2
-                    children[node, quarter] = nodes
-                    children[nodes] = 0
-                    counts[nodes] = counts[node]
-                    sums[nodes] = sums[node]
-                    halves[nodes] = halves[node] / 2
-                    nodes += 1
-                    leaf = False
-            counts[node] += 1
-            sums[node] += Y[i]
-            if leaf and (counts[node] == 1 or same or depth >= DEEPEST):
+        node = 0
+        for depth in range(DEEPEST + 1):
+            if counts[node] == 0:
+                first[node] = i
+            leaf = (children[node] == 0).all()
+            if leaf and (counts[node] == 0 or depth == DEEPEST or (Y[first[node]] == Y[i]).all()):
+                counts[node] += 1
+                means[node] += Y[i]
                 break
-            quarter = 0
-            for d in range(dimensions):
-                quarter |= np.int64(Y[i, d] > middles[node, d]) << d
+            if nodes + 2 > len(counts):
+                return -1
+            if leaf:
+                # It holds another point: that one moves a level down, and this one follows.
+                open_node(node, part_of(Y[first[node]], middles[node]), children, counts, means, middles, widths, nodes)
+                counts[nodes], first[nodes], means[nodes] = counts[node], first[node], means[node]
+                nodes += 1
+            counts[node] += 1
+            means[node] += Y[i]
+            quarter = part_of(Y[i], middles[node])
             if children[node, quarter] == 0:
-                if nodes == len(counts):
-                    return -1
-                for d in range(dimensions):
-                    above = Y[i, d] > middles[node, d]
-                    middles[nodes, d] = middles[node, d] + (halves[node] if above else -halves[node]) / 2
-                children[node, quarter] = nodes
-                children[nodes] = 0
-                counts[nodes] = 0
-                sums[nodes] = 0
-                halves[nodes] = halves[node] / 2
+                open_node(node, quarter, children, counts, means, middles, widths, nodes)
                 nodes += 1
             node = children[node, quarter]
-            depth += 1
+    for node in range(nodes):
+        if (children[node] == 0).all():
+            means[node], widths[node] = Y[first[node]], 0       # exactly: a third of the sum of three is not it
+        else:
+            means[node] /= counts[node]
     return nodes
 
 
 @helper
-def repel(part, parts, Y, theta, children, counts, sums, halves, repulsion, q_sums):
+def repel(part, parts, Y, theta, children, counts, means, widths, repulsion, q_sums):
     """One part of the points: walk down the tree until a node looks small enough from here."""
     n, dimensions = Y.shape
     stack, apart = np.empty(STACK, np.int64), np.empty(dimensions, Y.dtype)
@@ -180,17 +183,14 @@ def repel(part, parts, Y, theta, children, counts, sums, halves, repulsion, q_su
         while top > 0:
             top -= 1
             node = stack[top]
-            count = counts[node]
             square = 0.0
             for d in range(dimensions):
-                apart[d] = Y[i, d] - sums[node, d] / count
+                apart[d] = Y[i, d] - means[node, d]
                 square += apart[d] * apart[d]
-            leaf = True
-            for c in range(children.shape[1]):
-                leaf = leaf and children[node, c] == 0
-            width = 2 * halves[node]
-            if leaf or width * width < theta * theta * square:
-                if leaf and square == 0:
+            width = widths[node]
+            if width == 0 or width * width < theta * theta * square:
+                count = counts[node]
+                if square == 0:
                     count -= 1          # the point itself
                 q = 1 / (1 + square)
                 total += count * q
@@ -206,9 +206,9 @@ def repel(part, parts, Y, theta, children, counts, sums, halves, repulsion, q_su
 
 @kernel("void(intp, intp, const(T[:, ::1]), T, const(int64[:, ::1]), const(int64[::1]), const(T[:, ::1]), "
         "const(T[::1]), T[:, ::1], T[::1])", dtypes="d")
-def repel_all(pool, parts, Y, theta, children, counts, sums, halves, repulsion, q_sums):
+def repel_all(pool, parts, Y, theta, children, counts, means, widths, repulsion, q_sums):
     """Every point, by the threads of a pool."""
-    share(pool, parts, repel, (Y, theta, children, counts, sums, halves, repulsion, q_sums))
+    share(pool, parts, repel, (Y, theta, children, counts, means, widths, repulsion, q_sums))
 
 
 @helper
@@ -244,17 +244,18 @@ def tsne_tree(starts: np.ndarray, columns: np.ndarray, P: np.ndarray, Y: np.ndar
     """
     n, dimensions = Y.shape
     low, high = Y.min(0), Y.max(0)
-    middle, half = (low + high) / 2, float((high - low).max()) / 2 * (1 + 1e-9) + 1e-300
+    middle, width = (low + high) / 2, float((high - low).max()) * (1 + 1e-9) + 1e-300
     nodes, room = -1, 2 * n + 16
     while nodes < 0:
         room *= 2
-        children, counts = np.empty((room, 2**dimensions), np.int64), np.empty(room, np.int64)
-        sums, middles, halves = np.empty((room, dimensions)), np.empty((room, dimensions)), np.empty(room)
-        nodes = grow[FLOAT64](Y, middle, half, children, counts, sums, middles, halves)
+        children = np.empty((room, 2**dimensions), np.int64)
+        counts, first, widths = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room)
+        means, middles = np.empty((room, dimensions)), np.empty((room, dimensions))
+        nodes = grow[FLOAT64](Y, middle, width, children, counts, first, means, middles, widths)
     attraction, repulsion, q_sums = np.empty_like(Y), np.empty_like(Y), np.empty(n)
     parts = min(n, get_num_threads())
     pool = pool_address() if parts > 1 else 0
-    repel_all[FLOAT64](pool, parts, Y, theta, children, counts, sums, halves, repulsion, q_sums)
+    repel_all[FLOAT64](pool, parts, Y, theta, children, counts, means, widths, repulsion, q_sums)
     attract_all[FLOAT64](pool, parts, starts, columns, P, Y, attraction)
     return attraction, repulsion, float(q_sums.sum())
 
