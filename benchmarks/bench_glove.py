@@ -119,7 +119,8 @@ def via_c(kind: str, words: int) -> Callable[[], object]:
     records = (folder / "shuffled").stat().st_size / 16
 
     def train() -> Seconds:
-        done = subprocess.run([program, "train", str(folder / "shuffled"), str(len(known)), str(SIZE), threads, "1", "1"],
+        arguments = ["train", str(folder / "shuffled"), str(len(known)), str(SIZE), threads, "1", "1"]
+        done = subprocess.run([program, *arguments],
                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=True)
         taken = float(done.stderr.split()[0])
         train.notes = {"M pairs/s": records / taken / 1e6}  # type: ignore[attr-defined]

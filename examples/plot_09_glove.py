@@ -38,13 +38,13 @@ for weighted in (False, True):
 assert np.array_equal(X, X.T)
 
 # %%
-# "the" and "on" stand side by side once and nowhere else within two places: 1. "the" and "sat" are two apart, twice: half
-# and half again. The matrix is symmetric, since near is near from both sides.
+# "the" and "on" stand side by side once and nowhere else within two places: 1. "the" and "sat" are two apart, twice:
+# half and half again. The matrix is symmetric, since near is near from both sides.
 #
 # A real text
 # -----------
-# The texts behind Python's `help()`, a paragraph as a sentence. Most pairs never occur, so only those that do are kept: a
-# list of rows, columns, values. Counting is exact. Every 1/d is a whole number of 1/lcm(1, 2, ..., window), and whole
+# The texts behind Python's `help()`, a paragraph as a sentence. Most pairs never occur, so only those that do are kept:
+# a list of rows, columns, values. Counting is exact. Every 1/d is a whole number of 1/lcm(1, 2, ..., window), and whole
 # numbers can be added in any order: by several threads, or in pieces that do not fit into memory together.
 
 paragraphs = [data.words(part) for part in data.python_topics().split("\n\n")]
@@ -53,7 +53,8 @@ vocabulary = data.Vocabulary(sentences.counts, min_count=5)
 text = [vocabulary.encode([token for token in part if token in vocabulary]) for part in paragraphs]
 rows, columns, X = cooccurrence(text, len(vocabulary), 8)
 share = len(X) / len(vocabulary)**2
-print(f"{sentences.words:,} words, {len(vocabulary):,} of them kept; {len(X):,} pairs, {share:.1%} of all that could be")
+print(f"{sentences.words:,} words, {len(vocabulary):,} of them different and kept")
+print(f"{len(X):,} pairs, {share:.1%} of all that could be")
 
 figure, panel = plt.subplots(figsize=(6, 3.5), layout="constrained")
 panel.loglog(np.sort(X)[::-1])
@@ -110,9 +111,9 @@ assert history[-1] < 0.05 * history[0]
 # J, lowered fast
 # ---------------
 # A real matrix has millions of entries. `GloVe` takes them one after the other in random order, as its inventors did,
-# with AdaGrad: each number's steps shrink as its squared gradients add up, so that the vector of a rare word still moves
-# when it gets its turn. Words are dealt out into blocks such that threads never touch the same vector, and the result is
-# the same on any number of them, bit for bit.
+# with AdaGrad: each number's steps shrink as its squared gradients add up, so that the vector of a rare word still
+# moves when it gets its turn. Words are dealt out into blocks such that threads never touch the same vector, and the
+# result is the same on any number of them, bit for bit.
 
 options = dict(vector_size=8 if FAST else 50, window=8, x_max=20.0, epochs=5 if FAST else 60)
 corpus = [[vocabulary.tokens[k] for k in part] for part in text]
@@ -159,7 +160,7 @@ for name, kv in (("(e + theta)/2", model.vectors), ("theta", again.vectors)):
 #
 # Exercises
 # ---------
-# Write the functions below and run this file again: it says which are right.
+# Replace each ``raise`` by your answer and run the last cell. ``examples/solutions`` has ours.
 #
 # **1.** Count pairs yourself: the matrix X of one sentence, a pair d places apart counting 1/d.
 
@@ -179,7 +180,8 @@ def f(X, x_max, alpha):
 
 
 # %%
-# **3.** The gradient of J with respect to the context vectors e, for a whole matrix X without zeros. No loops are needed.
+# **3.** The gradient of J with respect to the context vectors e, for a whole matrix X without zeros. No loops are
+# needed.
 
 
 def gradient_of_e(theta, e, b, b_context, X):

@@ -5,8 +5,8 @@ A map of words
 Word vectors are lists of numbers that nobody can read. What they know shows in how they lie to one another: the angle
 between two, the difference of two, and a picture in the plane that keeps neighbours together.
 
-Here you ask vectors for neighbours and analogies, judge them by numbers, draw a map of words with t-SNE, and give them to
-a network to start from.
+Here you ask vectors for neighbours and analogies, judge them by numbers, draw a map of words with t-SNE, and give them
+to a network to start from.
 """
 
 # %%
@@ -57,9 +57,9 @@ except KeyError as error:
 # %%
 # Analogies
 # ---------
-# "Stallion is to mare as bull is to ...": go from stallion to mare, and then the same way from bull. Sixty thousand words
-# about Python have no such pairs, so here is a little language that has. In a sentence about a mare stand words that
-# belong to horses, and words that belong to mothers; which of each, is chance.
+# "Stallion is to mare as bull is to ...": go from stallion to mare, and then the same way from bull. Sixty thousand
+# words about Python have no such pairs, so here is a little language that has. In a sentence about a mare stand words
+# that belong to horses, and words that belong to mothers; which of each, is chance.
 
 SPECIES = {
     "horse": ["stallion", "mare", "foal"], "cattle": ["bull", "cow", "calf"], "sheep": ["ram", "ewe", "lamb"],
@@ -110,8 +110,8 @@ print(f"{result.accuracy:.0%} right:", result.sections)
 #
 # .. math:: p_{j|i} \sim \exp(-\beta_i |x_i - x_j|^2), \qquad q_{ij} \sim \frac{1}{1 + |y_i - y_j|^2},
 #
-# and moves points in the plane until their own neighbourhoods Q resemble P. The reach :math:`\beta_i` differs from point
-# to point: it is set so that each has the same number of neighbours in effect, the *perplexity*,
+# and moves points in the plane until their own neighbourhoods Q resemble P. The reach :math:`\beta_i` differs from
+# point to point: it is set so that each has the same number of neighbours in effect, the *perplexity*,
 # :math:`\exp(\text{entropy of } p_{\cdot|i})`. It is the same formula as the perplexity of a language model, among how
 # many equally likely things one has to choose, but here it is a setting and not a result: it judges nothing.
 
@@ -171,7 +171,7 @@ with tempfile.TemporaryDirectory() as folder:
 # %%
 # Exercises
 # ---------
-# Write the functions below and run this file again: it says which are right.
+# Replace each ``raise`` by your answer and run the last cell. ``examples/solutions`` has ours.
 #
 # **1.** Answer analogies: for a, b, c the row of the vector that has the largest cosine with b - a + c, where all three
 # are first brought to length 1. The rows a, b, c themselves are no answer.

@@ -21,6 +21,9 @@ dropout and zoneout inside the recurrence              cells/regularise.py
 back-propagation in little memory, sqrt(T) segments    cells/segments.py
 deep, bidirectional and ragged recurrent layers        nn/stack.py
 embedding as a row of a table, e_w = E o_w             nn/embedding.py
+GloVe: X, f(X), J and the mean (e + theta)/2           embeddings/glove.py, embeddings/cooccurrence.py, kernels/glove.py
+cosine, analogies, 3CosAdd and 3CosMul                 embeddings/keyed_vectors.py
+t-SNE: P, Q and KL(P || Q)                             embeddings/tsne.py, kernels/tsne.py
 start values (Xavier, He, orthogonal)                  nn/init.py
 losses                                                 nn/losses.py
 SGD, momentum, RMSprop, Adam                           optim/optimizers.py

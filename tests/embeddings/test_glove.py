@@ -1,4 +1,4 @@
-"""GloVe: the kernel against the tape and a plain loop, the same bits on any threads, what it learns, what it refuses."""
+"""GloVe: the kernel against the tape and a plain loop, the same bits on any threads, what it learns and refuses."""
 
 import math
 

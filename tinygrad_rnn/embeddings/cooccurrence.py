@@ -169,7 +169,7 @@ def on_disk(pieces: Iterable[np.ndarray], dtype: Any, folder: Any, files: ExitSt
     size = 0
     try:
         for piece in pieces:
-            file.write(memoryview(np.ascontiguousarray(piece)).cast("B"))
+            file.write(np.ascontiguousarray(piece).data.cast("B"))
             size += len(piece)
         file.flush()
     except OSError as error:
@@ -209,7 +209,7 @@ def collected(pieces: Iterator[Triples], unit: int, folder: Any) -> Triples:
         try:
             for rows, columns, sums in pieces:
                 for file, array in zip(out, (rows, columns, sums / unit)):
-                    file.write(memoryview(array).cast("B"))
+                    file.write(array.data.cast("B"))
                 n += len(rows)
             for file in out:
                 file.flush()

@@ -92,7 +92,8 @@ def read(path: str | os.PathLike[str], format: str = "auto", errors: str = "stri
     with open(path, "rb") as raw:
         zipped = raw.read(2) == GZIP
     try:
-        with gzip.open(path, "rb") if zipped else open(path, "rb") as file:
+        opened: Any = gzip.open(path, "rb") if zipped else open(path, "rb")
+        with opened as file:
             if format == "auto":
                 format = recognised(file, path)
                 file.seek(0)

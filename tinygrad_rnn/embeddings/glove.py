@@ -95,8 +95,9 @@ class GloVe:
 
     Notes
     -----
-    The rule is that of Stanford's program: with g = f(X) error x learning_rate, half the gradient times the rate, a number
-    x moves by -g d_x / sqrt(s), and then s, which starts at 1, grows by (g d_x)^2. So the rate stands within the sum.
+    The rule is that of Stanford's program: with g = f(X) error learning_rate, half the gradient times the rate, a
+    number x moves by -g d_x / sqrt(s), and then s, which starts at 1, grows by (g d_x)^2. So the rate stands within
+    the sum.
     """
 
     def __init__(self, vector_size: int = 100, window: int = 10, x_max: float = 100.0, alpha: float = 0.75,
@@ -116,7 +117,7 @@ class GloVe:
             raise ValueError(f"GloVe: alpha must not be negative, got {alpha}")
         if combine not in ("mean", "sum", "target"):
             raise ValueError(f"GloVe: combine must be 'mean', 'sum' or 'target', got {combine!r}")
-        self.options = dict(
+        self.options: dict[str, Any] = dict(
             vector_size=int(vector_size), window=int(window), x_max=float(x_max), alpha=float(alpha),
             symmetric=bool(symmetric), distance_weighting=bool(distance_weighting), learning_rate=float(learning_rate),
             epochs=int(epochs), min_count=int(min_count), combine=combine, workers=workers,
@@ -174,10 +175,11 @@ class GloVe:
         counted = count_text(sentences.encode(vocabulary), len(vocabulary), window, self.options["symmetric"],
                              self.options["distance_weighting"], CHUNK, None)
         if not len(counted[0]):
-            raise ValueError("GloVe: no two words of the vocabulary stand near one another in a sentence of this corpus")
+            raise ValueError("GloVe: no two words of the vocabulary stand near one another in a sentence of this "
+                             "corpus")
         self._grow(vocabulary)
-        row_bytes = self._table.strides[1]
-        entries = Entries(counted, block_count(len(vocabulary), row_bytes), self.options["x_max"], self.options["alpha"])
+        blocks = block_count(len(vocabulary), self._table.strides[1])
+        entries = Entries(counted, blocks, self.options["x_max"], self.options["alpha"])
         del counted
         epochs = self.options["epochs"]
         with tqdm(total=epochs * len(entries), desc="GloVe", unit=" pairs", unit_scale=True, leave=False,

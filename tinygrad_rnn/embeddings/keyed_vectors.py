@@ -131,8 +131,8 @@ class KeyedVectors:
     def __getitem__(self, words: Words) -> np.ndarray:
         """A word: its vector (size,). A list of words: their vectors, (k, size)."""
         if isinstance(words, str):
-            return self.vectors[self.index(words)]
-        return self.vectors[[self.index(word) for word in words]]
+            return np.asarray(self.vectors[self.index(words)])
+        return np.asarray(self.vectors[[self.index(word) for word in words]])
 
     def __repr__(self) -> str:
         return f"KeyedVectors({len(self):,} words, {self.vector_size} dimensions)"
@@ -290,13 +290,13 @@ class KeyedVectors:
     def _unit_of(self, word: Any) -> np.ndarray:
         """Unit vector of a word or a vector."""
         if isinstance(word, str):
-            return self.unit_vectors[self.index(word)]
+            return np.asarray(self.unit_vectors[self.index(word)])
         vector = np.asarray(word, np.float64)
         if vector.shape != (self.vector_size,):
             raise ValueError(f"expected a word or a vector of shape ({self.vector_size},), got shape {vector.shape}")
         if not np.isfinite(vector).all():
             raise ValueError("expected a vector of finite numbers")
-        return unit(vector[None])[0]
+        return np.asarray(unit(vector[None])[0])
 
     def _answer(self, rows: np.ndarray, scores: np.ndarray) -> list[tuple[str, float]]:
         return [(self.index_to_key[row], float(score)) for row, score in zip(rows[0], scores[0]) if score > -np.inf]

@@ -18,7 +18,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     """
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     lengths[lengths == 0] = 1
-    return (vectors / lengths[:, None]).astype(np.float32)
+    return np.asarray(vectors / lengths[:, None], np.float32)
 
 
 def nearest(table: np.ndarray, queries: np.ndarray, topn: int, left_out: Any = None) -> tuple[np.ndarray, np.ndarray]:

@@ -65,8 +65,8 @@ def plot_words(words: Sequence[str], points: Any, *, ax: Any = None, colors: Any
         for across, along, right, up in PLACES:
             label.set(ha=across, va=along, position=(right, up))
             box = label.get_window_extent(renderer).extents
-            apart = (box[2] <= taken[:, 0]) | (taken[:, 2] <= box[0]) | (box[3] <= taken[:, 1]) | (taken[:, 3] <= box[1])
-            if apart.all():
+            below, above = box[2:] <= taken[:, :2], taken[:, 2:] <= box[:2]
+            if (below | above).any(1).all():
                 taken = np.vstack([taken, box])
                 break
         else:

@@ -45,7 +45,7 @@ def affinities(X: Any, perplexity: float = 30.0) -> np.ndarray:
     X = _points(X)
     _check_perplexity(perplexity, len(X))
     conditional = kernels.tsne_conditionals(np.concatenate([squares for _, squares in distances(X)]), perplexity)
-    return (conditional + conditional.T) / (2 * len(X))
+    return np.asarray((conditional + conditional.T) / (2 * len(X)))
 
 
 def tsne(X: Any, n_components: int = 2, *, perplexity: float = 30.0, method: str = "auto", init: str = "pca",
@@ -144,7 +144,7 @@ class _Exact:
         self.P = np.zeros((len(P), kernels.tsne_padded(len(P), np.dtype(np.float32))), np.float32)
         self.P[:, :len(P)] = P
 
-    def __call__(self, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    def __call__(self, Y: np.ndarray) -> Any:
         return kernels.tsne_exact(self.P, Y.astype(np.float32))
 
     def divergence(self, Y: np.ndarray) -> float:
@@ -177,7 +177,7 @@ class _Tree:
         self.columns = keys % n
         self.starts = np.searchsorted(keys, np.arange(n + 1) * n)
 
-    def __call__(self, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    def __call__(self, Y: np.ndarray) -> Any:
         return kernels.tsne_tree(self.starts, self.columns, self.P, np.ascontiguousarray(Y), THETA)
 
     def divergence(self, Y: np.ndarray) -> float:
@@ -219,7 +219,7 @@ def _points(X: Any) -> np.ndarray:
     # About their mean, and not too large or small: distances lose fewer digits, and beta absorbs the scale.
     X = X - X.mean(0)
     scale = np.abs(X).max()
-    return X / scale if scale > 0 else X
+    return np.asarray(X / scale) if scale > 0 else X
 
 
 def _check_perplexity(perplexity: float, n: int) -> None:

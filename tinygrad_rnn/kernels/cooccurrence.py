@@ -4,6 +4,8 @@ All places of a word are visited one after the other, and what stands around the
 stays in the cache. Rows are independent and their sums are integers, so neither the threads nor the way a text is cut
 into pieces can change a bit.
 """
+from typing import Any
+
 import numpy as np
 
 from .jit import helper, kernel
@@ -31,7 +33,8 @@ def add(row_sum, seen, blocks, word, amount):
 
 @kernel("intp(const(T[::1]), intp, intp, const(int64[::1]), const(int64[::1]), intp, intp, const(int64[::1]), "
         "const(int64[::1]), int64[::1], uint64[::1], uint64[::1], T[::1], T[::1], int64[::1])", dtypes="i")
-def count_block(ids, begin, end, starts, places, first, last, before, after, row_sum, seen, blocks, rows, columns, sums):
+def count_block(ids, begin, end, starts, places, first, last, before, after, row_sum, seen, blocks, rows, columns,
+                sums):
     """The entries of rows first to last - 1, sorted; gives how many. Only words at places begin to end - 1 are centres.
 
     before[d], after[d]: what a word d places before or after counts.
@@ -100,7 +103,7 @@ def count_pairs(ids: np.ndarray, begin: int, end: int, size: int, before: np.nda
     while edges[-1] < size:
         edges.append(max(edges[-1] + 1, int(np.searchsorted(most, most[edges[-1]] + BOUND, "right")) - 1))
     parts = min(get_num_threads(), len(edges) - 1)
-    found: list = [None] * (len(edges) - 1)
+    found: Any = [None] * (len(edges) - 1)
     jobs = iter(range(len(edges) - 1))      # shared: a thread takes the next block when it has done one
     compiled = count_block[dtype]
 

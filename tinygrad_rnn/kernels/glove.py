@@ -126,9 +126,9 @@ def deal_entries(rows: np.ndarray, columns: np.ndarray, values: np.ndarray, bloc
 def glove_stratum(shift: int, key: int, blocks: int, starts: np.ndarray, rows: np.ndarray, columns: np.ndarray,
                   logs: np.ndarray, shares: np.ndarray, words: np.ndarray, contexts: np.ndarray, learned: np.ndarray,
                   rate: float, losses: np.ndarray, alone: bool = False) -> None:
-    """One step of AdaGrad for each entry of `blocks` cells: those of words r and contexts c, c = r + shift (mod blocks).
+    """One step of AdaGrad for each entry of `blocks` cells: those of words r and contexts r + shift (mod blocks).
 
-        error = theta.e + b + b' - log X;   change = rate f(X) error d_error/d_x;   x -= change / sqrt(s);   s += change^2
+        error = theta.e + b + b' - log X;  change = rate f(X) error d_error/d_x;  x -= change / sqrt(s);  s += change^2
 
     Parameters
     ----------

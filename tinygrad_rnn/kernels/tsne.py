@@ -26,7 +26,7 @@ def _forces(dimensions: int):
 
     def forces(e: Emit, first: Int, last: Int, vectors: Int, points: Int, P: Int, attraction: Int, repulsion: Int,
                q_sums: Int) -> None:
-        """Points first to last - 1 against all. Rows of P are `vectors` long, as those of the others, (dimensions, .)."""
+        """Points first to last - 1 against all; rows of P, and of the others (dimensions, .), are `vectors` long."""
         length = vectors * e.bytes
 
         def one(k: Int) -> None:
@@ -108,7 +108,7 @@ def tsne_exact(P: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray, fl
 
 @helper
 def open_node(parent, quarter, children, counts, sums, middles, widths, nodes):
-    """A new node, empty, for one part of its parent; `quarter` has a bit for each dimension: in the upper half or not."""
+    """A new node, empty, for one part of its parent; `quarter` has a bit for each dimension: is it the upper half."""
     children[parent, quarter] = nodes
     children[nodes] = 0
     counts[nodes] = 0
@@ -124,7 +124,8 @@ def part_of(point, middle):
     """Which part of a node a point falls into."""
     quarter = 0
     for d in range(len(point)):
-        quarter |= np.int64(point[d] > middle[d]) << d
+        if point[d] > middle[d]:
+            quarter |= 1 << d
     return quarter
 
 
@@ -225,7 +226,8 @@ def attract(part, parts, starts, columns, P, Y, attraction):
                 attraction[i, d] += P[k] / square * (Y[i, d] - Y[columns[k], d])
 
 
-@kernel("void(intp, intp, const(int64[::1]), const(int64[::1]), const(T[::1]), const(T[:, ::1]), T[:, ::1])", dtypes="d")
+@kernel("void(intp, intp, const(int64[::1]), const(int64[::1]), const(T[::1]), const(T[:, ::1]), T[:, ::1])",
+        dtypes="d")
 def attract_all(pool, parts, starts, columns, P, Y, attraction):
     """Every point, by the threads of a pool."""
     share(pool, parts, attract, (starts, columns, P, Y, attraction))
