@@ -26,6 +26,9 @@ embedding as a row of a table, e_w = E o_w             nn/embedding.py
 skip-gram, CBOW, negative sampling, as equations       embeddings/objectives.py
 word2vec, compiled and as one would explain it         kernels/word2vec.py, embeddings/readable.py
 hierarchical softmax, its Huffman tree                 embeddings/huffman.py
+GloVe: X, f(X), J and the mean (e + theta)/2           embeddings/glove.py, embeddings/cooccurrence.py, kernels/glove.py
+cosine, analogies, 3CosAdd and 3CosMul                 embeddings/keyed_vectors.py
+t-SNE: P, Q and KL(P || Q)                             embeddings/tsne.py, kernels/tsne.py
 start values (Xavier, He, orthogonal)                  nn/init.py
 convolution as a product of matrices                   kernels/convolution.py, nn/convolution.py
 losses                                                 nn/losses.py

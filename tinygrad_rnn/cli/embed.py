@@ -42,7 +42,7 @@ def _class(model: str) -> Any:
     return getattr(importlib.import_module(f"..embeddings.{module}", __package__), name)
 
 
-def add_command(commands: argparse._SubParsersAction[Parser]) -> None:
+def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
     """Describe the command to a parser."""
     summary = "learn vectors of the words of a text"
     parser = commands.add_parser("embed", help=summary, description=f"{summary[0].upper()}{summary[1:]}. Words that "

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..kernels import get_num_threads
-from . import bleu, embed, language
+from . import bleu, embed, language, vectors
 from .arguments import Parser
 
 PROGRAM = "tinygrad-rnn"
@@ -61,9 +61,8 @@ def _parser() -> Parser:
                     "from scratch: train a character language model on a text, and let it write.")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    language.add_commands(commands)
-    bleu.add_commands(commands)
-    embed.add_command(commands)
+    for module in (language, bleu, embed, vectors):
+        module.add_commands(commands)
     return parser
 
 

@@ -29,8 +29,14 @@ _COMPILED: dict[str, str] = {
     "topk": "top_k top_log_probs",
     "beam": "merge_beams",
     "sampling": "draw",
+    "nearest": "keep_largest",
+    "cooccurrence": "count_pairs",
+    "glove": "deal_entries glove_stratum",
+    "tsne": "tsne_padded tsne_exact tsne_tree tsne_conditionals",
 }
-_ORACLES = dict.fromkeys(("topk", "beam", "sampling"), "search_oracle")     # of the others: oracle
+# Where an oracle stands that is not in `oracle`.
+_ORACLES = {**dict.fromkeys(("topk", "beam", "sampling"), "search_oracle"),
+            **dict.fromkeys(("nearest", "cooccurrence", "glove", "tsne"), "words_oracle")}
 
 _without_jit = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 _home = {name: module for module, names in _PYTHON.items() for name in names.split()}
