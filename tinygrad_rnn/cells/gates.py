@@ -40,7 +40,7 @@ def _forward(*values: Any, cell: Cell, hidden_size: int, names: Any, lengths: An
              fused: bool) -> tuple[np.ndarray, ...]:
     x, inputs, state, parameters = split([np.asarray(v) for v in values], names)
     x = _real(x, lengths)
-    if fused and not cell.opaque:
+    if fused and cell.compilable:
         plan = compiled(cell, x.shape[-1], hidden_size, x.dtype)
         _, _, tape = plan.forward(x, state, parameters, inputs, lengths, reverse)
         record, lag, steps = tape.memory.arrays["record"], plan.layout.lag, len(x)
