@@ -54,10 +54,13 @@ def attention_weights(query: Any, keys: Any, mask: Any = None, v: Any = None) ->
         energy = ops.tanh(ops.expand_dims(q, 2) + ops.expand_dims(keys, 1))     # (B, T, S, A)
         v = v if v.ndim == 1 else ops.reshape(v, (v.shape[0], 1, 1, v.shape[1]))
         scores = ops.sum(energy * v, axis=-1)
-    if mask is not None:
-        scores = ops.where(ops.expand_dims(mask, 1) > 0, scores, -float("inf"))
-    weights = ops.softmax(scores, axis=-1)
+    weights = ops.softmax(scores, axis=-1) if mask is None else masked_softmax(scores, ops.expand_dims(mask, 1) > 0)
     return ops.squeeze(weights, 1) if single else weights
+
+
+def masked_softmax(scores: Any, on: Any, axis: int = -1) -> Any:
+    """softmax where `on`, exactly 0 elsewhere; a row needs one place at least."""
+    return ops.softmax(ops.where(on, scores, -float("inf")), axis=axis)
 
 
 def context(weights: Any, values: Any) -> Any:

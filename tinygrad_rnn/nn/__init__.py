@@ -2,6 +2,8 @@
 
 from . import functional, init, utils
 from .activation import ELU, GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
+from .attending import Attending
+from .attention import Attention, LocationAttention
 from .containers import ModuleList, Sequential
 from .criteria import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
 from .dropout import Dropout
@@ -14,7 +16,7 @@ from .recurrent import Recurrent
 from .rnn import GRU, LSTM, RNN
 from .rnn_cells import GRUCell, LSTMCell, RNNCell
 
-__all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "Dropout", "ELU", "Embedding", "GELU", "GRU", "GRUCell", "LSTM",
-           "LSTMCell", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "MSELoss", "Module", "ModuleList", "NLLLoss",
+__all__ = ["Attending", "Attention", "BCEWithLogitsLoss", "CrossEntropyLoss", "Dropout", "ELU", "Embedding", "GELU", "GRU", "GRUCell", "LSTM",
+           "LSTMCell", "LayerNorm", "LeakyReLU", "Linear", "LocationAttention", "LogSoftmax", "MSELoss", "Module", "ModuleList", "NLLLoss",
            "Parameter", "RNN", "RNNCell", "ReLU", "Recurrent", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus",
            "Tanh", "functional", "init", "utils"]

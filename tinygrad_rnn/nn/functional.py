@@ -14,11 +14,12 @@ from ..autograd.ops import (
     softplus,
     tanh,
 )
+from .attention import attention, masked_softmax
 from .dropout import dropout
 from .embedding import embedding
 from .losses import binary_cross_entropy_with_logits, cross_entropy, mse_loss, nll_loss
 from .norm import layer_norm
 
-__all__ = ["binary_cross_entropy_with_logits", "cross_entropy", "dropout", "elu", "embedding", "gelu", "layer_norm",
-           "leaky_relu", "linear", "log_softmax", "logsumexp", "mse_loss", "nll_loss", "relu", "sigmoid", "silu",
+__all__ = ["attention", "binary_cross_entropy_with_logits", "cross_entropy", "dropout", "elu", "embedding", "gelu", "layer_norm",
+           "leaky_relu", "linear", "log_softmax", "logsumexp", "masked_softmax", "mse_loss", "nll_loss", "relu", "sigmoid", "silu",
            "softmax", "softplus", "tanh"]
