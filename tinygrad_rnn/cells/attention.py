@@ -34,7 +34,7 @@ def attention_weights(query: Any, keys: Any, mask: Any = None, v: Any = None) ->
 
     Parameters
     ----------
-    query : Tensor (B, A), or (B, T, A)
+    query : Tensor (B, A), (B, T, A), or (A,) for all alike
     keys : Tensor (B, S, A)
     mask : array (B, S), optional
         1 where the memory is real.
@@ -46,6 +46,8 @@ def attention_weights(query: Any, keys: Any, mask: Any = None, v: Any = None) ->
     Tensor (B, S), or (B, T, S)
         They sum to 1 and are exactly 0 where the mask is 0.
     """
+    if query.ndim == 1:         # a row of a cell that is no more than a learned vector
+        query = ops.broadcast_to(query, (keys.shape[0], query.shape[0]))
     single = query.ndim == 2
     q = ops.expand_dims(query, 1) if single else query                          # (B, T, A)
     if v is None:
