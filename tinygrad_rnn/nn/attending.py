@@ -22,6 +22,7 @@ from ..cells import Cell, attentive
 from ..cells.attention import attention_weights
 from ..cells.sequence import run
 from ..random import Rng
+from . import lengths as ragged
 from .attention import Attention, LocationAttention, Memory
 from .checks import as_tensor, positive
 from .linear import Linear
@@ -157,13 +158,13 @@ class Attending(Module):
                                memory.mask.shape[1])
         if len(state) != len(self.states):
             raise ValueError(f"Attending: state must be a tuple ({', '.join(self.states)}), got {len(state)} entries")
+        if lengths is not None:
+            lengths = ragged.checked("Attending", lengths, *x.shape[:2])
         run_ = self._along if self.score == "location" else self._after if self.feeding is None else self._fed
         attended, state, weights = run_(x, memory, state, lengths, return_weights)
         if not return_weights:
             return attended, state
-        if lengths is not None:
-            weights = ops.where((np.arange(x.shape[0])[:, None] < np.asarray(lengths))[..., None], weights, 0.0)
-        return attended, state, weights
+        return attended, state, _within(weights, lengths)
 
     def _layer(self, x: Any, state: State, lengths: Any, **more: Any) -> tuple[Any, State, list[Any]]:
         y, after, *gates = self.layer(x, tuple(ops.expand_dims(s, 0) for s in state), lengths, **more)
@@ -203,12 +204,12 @@ class Attending(Module):
             weights = None
         else:
             context, weights = self.attention(y, memory)
-        return self._combined(context, y), after, weights
+        return _within(self._combined(context, y), lengths), after, weights
 
     def _along(self, x: Any, memory: Memory, state: State, lengths: Any, wanted: bool) -> tuple[Any, State, Any]:
         """Step by step: where the last step looked matters to the next one."""
         attended, *inner, weights = state
-        outputs, maps = [], []
+        outputs, maps, x = [], [], _within(x, lengths)
         for step in range(x.shape[0]):
             read = ops.concat([x[step:step + 1], ops.expand_dims(attended, 0)], -1)
             y, new, _ = self._layer(read, tuple(inner), None)
@@ -218,10 +219,10 @@ class Attending(Module):
             outputs.append(attended)
             maps.append(weights)
             if lengths is not None:
-                on = (step < np.asarray(lengths))[:, None]
-                outputs[-1] = ops.where(on, attended, 0.0)
+                on = (step < lengths)[:, None]
                 attended, *inner, weights = (ops.where(on, a, b) for a, b in zip((attended, *inner, weights), found))
-        return ops.stack(outputs), (attended, *inner, weights), ops.stack(maps) if wanted else None
+        return (_within(ops.stack(outputs), lengths), (attended, *inner, weights),
+                ops.stack(maps) if wanted else None)
 
     def _combined(self, context: Any, y: Any) -> Tensor:
         found: Tensor = ops.tanh(self.combine(ops.concat([context, y], -1)))
@@ -230,3 +231,8 @@ class Attending(Module):
     def extra_repr(self) -> str:
         """The score and the way of feeding."""
         return f"{self.base.name}, score={self.score!r}, feeding={self.feeding!r}"
+
+
+def _within(x: Any, lengths: np.ndarray | None) -> Any:
+    """x (T, B, n), 0 beyond the lengths."""
+    return x if lengths is None else ops.where(ragged.mask(lengths, x.shape[0])[..., None], x, 0.0)
