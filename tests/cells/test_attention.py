@@ -194,8 +194,7 @@ def test_the_primitives_against_loops(S, A, seed):
 
 def test_texts():
     cell = attentive(CATALOGUE["gru_reset_after"], 8, "scaled_dot", 16)
-    assert cell.graph["n"] is Cell("n = tanh(W(x, attended_prev) + b + r*(W(h_prev) + b2))\nr = x\nattended = n\nh = n_prev"
-                                   " + attended_prev + h_prev").graph["n"]
+    assert "n = tanh(W(x, attended_prev) + b + r*(W(h_prev) + b2))" in str(cell).splitlines()
     assert str(cell).splitlines()[-3:] == ["query = scale*W(h)", "context = attend(query, keys, values, mask)",
                                            "attended = tanh(W(context, h) + b)"]
     assert cell.constants["scale"] == 0.25 and cell.states[0] == "attended" and Cell(str(cell)) == cell

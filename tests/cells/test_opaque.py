@@ -79,7 +79,7 @@ def test_it_stands_in_text_graph_and_sizes(look):
     cell, parameters, *_ = problem()
     assert Cell(str(cell)) == cell and parse(str(cell.graph)) == cell.graph
     assert cell.graph["v"].op == "look" and cell.graph["v"].data is look and cell.whole == {"keys", "values",
-                                                                                                "mask"}
+                                                                                            "mask"}
     assert cell.parameter_shapes(D, H)["W_h_v"] == (H, V)
     assert "v_t = look(q_t, keys_t, values_t, mask_t)" in cell.equations()
     back = cell.equations(backward=True)

@@ -42,7 +42,8 @@ def longhand(a, query, memory, length, before=None):
                 seen = sum(p["weight_filter"][f, j] * before[s + j - a.width // 2] for j in range(a.width)
                            if 0 <= s + j - a.width // 2 < len(before))
                 k = k + p["weight_location"][:, f] * seen
-        scores.append(p["v"] @ np.tanh(q + k) if "v" in p else q @ k / (np.sqrt(a.size) if a.score == "scaled_dot" else 1))
+        shrunk = np.sqrt(a.size) if a.score == "scaled_dot" else 1
+        scores.append(p["v"] @ np.tanh(q + k) if "v" in p else q @ k / shrunk)
     weights = softmax(scores)
     return weights @ memory[:length], np.concatenate([weights, np.zeros(len(memory) - length)])
 
@@ -202,8 +203,8 @@ def test_the_weights_are_those_that_the_step_used(rng):
         getattr(made.layer, name).data[...] = 0
     memory = rng.normal(size=(S, B, H))
     y, _, weights = made(rng.normal(size=(T, B, E)), memory, memory_lengths=PLACES, return_weights=True)
-    expected = np.einsum("tbs,sbd->tbd", weights.numpy(), np.where(nn.lengths.mask(np.array(PLACES), S)[..., None],
-                                                                    memory, 0))
+    memory[~nn.lengths.mask(np.array(PLACES), S)] = 0
+    expected = np.einsum("tbs,sbd->tbd", weights.numpy(), memory)
     np.testing.assert_allclose(np.arctanh(y.numpy()), expected, atol=1e-12)
 
 

@@ -3,8 +3,8 @@
     attend(query, keys, values, mask)               a_s = softmax of query . keys_s        (Luong 2015, equation 8)
     attend_additive(query, keys, values, mask, v)   a_s = softmax of v . tanh(query + keys_s)   (Bahdanau 2015, A.1.2)
 
-both give the context, the sum of a_s values_s, (B, V), for a query (B, A).  keys (B, S, A), values (B, S, V), v (B, A) and the mask
-(B, S), 1 where the memory is real, are handed on whole; where the mask is 0 a weight is exactly 0.
+both give the context, the sum of a_s values_s, (B, V), for a query (B, A).  keys (B, S, A), values (B, S, V), v (B, A)
+and the mask (B, S), 1 where the memory is real, are handed on whole; where the mask is 0 a weight is exactly 0.
 
 In the equations of a cell they run compiled (`kernels/attention.py`); called with Tensors they are operations of the
 tape, made of the library's own.
@@ -164,7 +164,8 @@ def attentive(cell: Cell, memory_size: int, score: str = "general", size: int | 
                          f"{memory_size}, got {size}")
     if score == "scaled_dot" and size is None:
         raise ValueError("attentive: score='scaled_dot' divides by the square root of the size: give it")
-    rows, inputs = ("query", "context", "attended", "scale"), ("keys", "values", "mask", *(["v"] * (score == "additive")))
+    rows = "query", "context", "attended", "scale"
+    inputs = "keys", "values", "mask", *(["v"] * (score == "additive"))
     taken = {*cell.rows, *cell.inputs, *cell.constants, *cell.functions}.intersection((*rows, *inputs))
     if taken:
         raise ValueError(f"attentive: {cell.name} has the name {min(taken)!r}, which attention needs: rename it")
@@ -186,8 +187,8 @@ def attentive(cell: Cell, memory_size: int, score: str = "general", size: int | 
         widths["v"] = width
     call = "attend_additive" if score == "additive" else "attend"
     lines += [f"context = {call}({', '.join([looking, *inputs])})", f"attended = tanh(W(context, {out}) + b)"]
-    graph = dataclasses.replace(graph, inputs=(*graph.inputs, *inputs), constants=constants, widths=tuple((n, w) for n, w in widths.items()
-                                                                                  if w != "H"))
+    graph = dataclasses.replace(graph, inputs=(*graph.inputs, *inputs), constants=constants,
+                                widths=tuple((n, w) for n, w in widths.items() if w != "H"))
     return type(cell)("\n".join([str(graph), *lines]), name=f"{cell.name}_{score}")
 
 

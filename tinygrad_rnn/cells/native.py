@@ -167,8 +167,8 @@ class Pass:
     def _stages(self) -> list[Stage]:
         """What a step does, in order. Forward, a unit follows the products that it reads, block by block."""
         inside = [k for k, m in enumerate(self.multiplies) if m.stage != OUTSIDE]
-        last = max([u.stage for u in (*self.units, *self.calls)] + [self.multiplies[k].stage for k in inside],
-                   default=-1)
+        last = max([u.stage for u in self.units] + [self.multiplies[k].stage for k in inside]
+                   + [call.stage for call in self.calls], default=-1)
         stages: list[Stage] = []
         for stage in range(last + 1):
             here = [k for k in inside if self.multiplies[k].stage == stage]

@@ -36,7 +36,7 @@ class Pass:
 
     def run(self, memory: Memory, arrangement: Arrangement, parameters: Mapping[str, np.ndarray]) -> None:
         """All steps."""
-        last = max([u.stage for u in self.units] + [m.stage for m in (*self.multiplies, *self.calls)],
+        last = max([u.stage for u in self.units] + [m.stage for m in self.multiplies] + [c.stage for c in self.calls],
                    default=-1)
         steps, stages = range(memory.steps), [OUTSIDE, *range(last + 1)]
         multiply = self._multiply

@@ -5,9 +5,9 @@
     a = softmax of e where the mask is 1, exactly 0 elsewhere
     context = sum over s of a_s values_s
 
-Each function is void(rows, lanes, step, row, first, table), as the units of `units.py` are, so that `sequence.run` calls
-it between them. The table says where its operands stand, five integers each: address, bytes of a step, bytes of a row,
-and the two sizes of a row, (n,) as (n, 1) or (S, n), which are contiguous.
+Each function is void(rows, lanes, step, row, first, table), as the units of `units.py` are, so that `sequence.run`
+calls it between them. The table says where its operands stand, five integers each: address, bytes of a step, bytes of a
+row, and the two sizes of a row, (n,) as (n, 1) or (S, n), which are contiguous.
 
 Sums over the memory run in its order and leave nothing out, so a row's result does not depend on how far its batch is
 padded.

@@ -183,8 +183,8 @@ class EncoderDecoder(nn.Module):
     def _check_batch(self, state: State, target: np.ndarray) -> None:
         batch = state["first"][0].shape[0]
         if target.ndim != 2 or not len(target) or target.shape[1] != batch:
-            raise ValueError(f"EncoderDecoder: target must have shape (T, B) with T >= 1 and a row for each of the {batch} "
-                             f"sources, got {target.shape}")
+            raise ValueError("EncoderDecoder: target must have shape (T, B) with T >= 1 and a row for each of the "
+                             f"{batch} sources, got {target.shape}")
 
 
 def plot_attention(weights: Any, source: list[str], target: list[str], axes: Any = None) -> Any:

@@ -16,7 +16,7 @@ from .recurrent import Recurrent
 from .rnn import GRU, LSTM, RNN
 from .rnn_cells import GRUCell, LSTMCell, RNNCell
 
-__all__ = ["Attending", "Attention", "BCEWithLogitsLoss", "CrossEntropyLoss", "Dropout", "ELU", "Embedding", "GELU", "GRU", "GRUCell", "LSTM",
-           "LSTMCell", "LayerNorm", "LeakyReLU", "Linear", "LocationAttention", "LogSoftmax", "MSELoss", "Module", "ModuleList", "NLLLoss",
-           "Parameter", "RNN", "RNNCell", "ReLU", "Recurrent", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus",
-           "Tanh", "functional", "init", "utils"]
+__all__ = ["Attending", "Attention", "BCEWithLogitsLoss", "CrossEntropyLoss", "Dropout", "ELU", "Embedding", "GELU",
+           "GRU", "GRUCell", "LSTM", "LSTMCell", "LayerNorm", "LeakyReLU", "Linear", "LocationAttention", "LogSoftmax",
+           "MSELoss", "Module", "ModuleList", "NLLLoss", "Parameter", "RNN", "RNNCell", "ReLU", "Recurrent",
+           "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh", "functional", "init", "utils"]

@@ -24,7 +24,8 @@ from ..autograd import Tensor, ops
 from ..autograd.tensor import constant
 from ..cells import attention as equations
 from ..random import Rng
-from . import init, lengths as ragged
+from . import init
+from . import lengths as ragged
 from .checks import as_tensor, features, positive, same_dtype
 from .module import Module
 
@@ -56,7 +57,8 @@ def masked_softmax(scores: Any, mask: Any, axis: int = -1) -> Tensor:
     empty = np.argwhere(~on.any(axis))
     if on.size and len(empty):
         raise ValueError(f"masked_softmax: all places of row {tuple(map(int, empty[0]))} are masked")
-    return equations.masked_softmax(scores, on, axis)
+    weights: Tensor = equations.masked_softmax(scores, on, axis)
+    return weights
 
 
 def attention(query: Any, keys: Any, values: Any, mask: Any = None, v: Any = None,
@@ -243,9 +245,9 @@ class Attention(Module):
                 raise ValueError(f"{type(self).__name__}: the query has {x.shape[-1]} features, expected query_size="
                                  f"{self.query_size}")
             return x
-        x = ops.linear(features(type(self).__name__, x, self.weight_query, self.query_size, "query_size"),
-                       self.weight_query)
-        return x * self.size ** -0.5 if self.score == "scaled_dot" else x
+        x = features(type(self).__name__, x, self.weight_query, self.query_size, "query_size")
+        query: Tensor = ops.linear(x, self.weight_query)
+        return query * self.size ** -0.5 if self.score == "scaled_dot" else query
 
     def forward(self, query: Any, memory: Any, mask: Any = None, lengths: Any = None) -> tuple[Tensor, Tensor]:
         """Attend.
@@ -303,7 +305,7 @@ class LocationAttention(Attention):
     weight_filter: Tensor
     weight_location: Tensor
 
-    def forward(self, query: Any, memory: Any, mask: Any = None, lengths: Any = None,       # type: ignore[override]
+    def forward(self, query: Any, memory: Any, mask: Any = None, lengths: Any = None,
                 before: Any = None) -> tuple[Tensor, Tensor]:
         """One step.
 

@@ -98,8 +98,8 @@ class Recurrent(Stack):
             _one_of("init", init, INITS)
         self.fused = _one_of("fused", fused, (True, False, "auto"))
         if fused is True and not cell.compilable:
-            raise ValueError(f"Recurrent: fused=True, but {cell.name} calls a step primitive without machine code, which "
-                             "runs step by step: use fused='auto'")
+            raise ValueError(f"Recurrent: fused=True, but {cell.name} calls a step primitive without machine code, "
+                             "which runs step by step: use fused='auto'")
         self.checkpoint_every = _every(checkpoint_every)
         if checkpoint_every is not None and not self.compiled:
             raise ValueError("Recurrent: checkpoint_every works on compiled cells; this one runs step by step")
