@@ -246,8 +246,9 @@ class Attention(Module):
                                  f"{self.query_size}")
             return x
         x = features(type(self).__name__, x, self.weight_query, self.query_size, "query_size")
-        query: Tensor = ops.linear(x, self.weight_query)
-        return query * self.size ** -0.5 if self.score == "scaled_dot" else query
+        scale = self.size ** -0.5 if self.score == "scaled_dot" else 1.0
+        query: Tensor = ops.linear(x, self.weight_query) * scale
+        return query
 
     def forward(self, query: Any, memory: Any, mask: Any = None, lengths: Any = None) -> tuple[Tensor, Tensor]:
         """Attend.
