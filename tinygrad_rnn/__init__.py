@@ -22,6 +22,11 @@ a recurrence over a whole sequence, compiled           kernels/sequence.py
 dropout and zoneout inside the recurrence              cells/regularise.py
 back-propagation in little memory, sqrt(T) segments    cells/segments.py
 deep, bidirectional and ragged recurrent layers        nn/stack.py
+attention: dot, general, additive, location            nn/attention.py, kernels/attention.py
+input feeding, attention inside the recurrence         cells/attention.py, nn/attending.py
+encoder, bridge, decoder                               models/encoder.py, models/decoder.py, models/seq2seq.py
+a vector or a film in, a sentence out (S2VT)           models/captioner.py
+teacher forcing, scheduled sampling                    models/teaching.py
 embedding as a row of a table, e_w = E o_w             nn/embedding.py
 skip-gram, CBOW, negative sampling, as equations       embeddings/objectives.py
 word2vec, compiled and as one would explain it         kernels/word2vec.py, embeddings/readable.py

@@ -34,7 +34,8 @@ class Problem:
     def rows(self, chosen: Any) -> Problem:
         """The same problem for some rows of the batch."""
         return Problem(self.cell, self.sizes, self.parameters,
-                       {n: v[:, chosen] if v.ndim == 3 else v[chosen] for n, v in self.inputs.items()},
+                       {n: v[:, chosen] if v.ndim == 3 and n not in self.cell.whole else v[chosen]
+                        for n, v in self.inputs.items()},
                        tuple(s[chosen] for s in self.state), None if self.lengths is None else self.lengths[chosen],
                        self.reverse, self.d_y[:, chosen], tuple(d[chosen] for d in self.d_last))
 
@@ -91,7 +92,8 @@ def by_steps(p: Problem) -> Arrays:
         one = slice(row, row + 1)
         state = tuple(s[one] for s in before)
         for step in reversed(range(end)) if p.reverse else range(end):
-            more = {n: inputs[n][step, one] if inputs[n].ndim == 3 else inputs[n][one] for n in further}
+            more = {n: inputs[n][step, one] if inputs[n].ndim == 3 and n not in p.cell.whole else inputs[n][one]
+                    for n in further}
             state = p.cell.step(parameters, inputs[x][step, one], state, **more)
             y[step, row] = state[0].numpy()[0]
             loss = loss + (state[0] * p.d_y[step, one]).sum()

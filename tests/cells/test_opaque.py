@@ -36,15 +36,15 @@ def backward(g, _y, query, keys, values, mask, needed=(True,) * 4):
 
 
 @pytest.fixture(params=["pull", "rules"])
-def attend(request):
+def look(request):
     if request.param == "pull":
         rules = dict(pull=backward)
     else:
         rules = dict(rules=[lambda g, y, *args, k=k: backward(g, y, *args)[k] for k in range(3)] + [None])
-    operation = Primitive(forward, oracle=None, kind="structural", name="attend", **rules)
+    operation = Primitive(forward, oracle=None, kind="structural", name="look", **rules)
     register_step(operation, arity=4, width=2, sequence=(1, 2, 3), no_gradient=(3,) if request.param == "pull" else ())
     yield operation
-    STEPS.pop("attend")
+    STEPS.pop("look")
     UNITWISE.pop(operation)
 
 
@@ -52,7 +52,7 @@ TEXT = """
     inputs: x keys values mask
     widths: values=5, v=5, mask=6
     q = W(h_prev) + b
-    v = attend(q, keys, values, mask)
+    v = look(q, keys, values, mask)
     h = tanh(W(x, v, h_prev) + b)"""
 T, B, S, D, H, V = 4, 3, 6, 2, 4, 5
 
@@ -75,23 +75,23 @@ def total(cell, p, i, h, weights):
     return result
 
 
-def test_it_stands_in_text_graph_and_sizes(attend):
+def test_it_stands_in_text_graph_and_sizes(look):
     cell, parameters, *_ = problem()
     assert Cell(str(cell)) == cell and parse(str(cell.graph)) == cell.graph
-    assert cell.graph["v"].op == "attend" and cell.graph["v"].data is attend and cell.whole == {"keys", "values",
-                                                                                                "mask"}
+    assert cell.graph["v"].op == "look" and cell.graph["v"].data is look and cell.whole == {"keys", "values",
+                                                                                            "mask"}
     assert cell.parameter_shapes(D, H)["W_h_v"] == (H, V)
-    assert "v_t = attend(q_t, keys_t, values_t, mask_t)" in cell.equations()
+    assert "v_t = look(q_t, keys_t, values_t, mask_t)" in cell.equations()
     back = cell.equations(backward=True)
-    assert "delta q_t = attend.pull_1(delta v_t; q_t, keys_t, values_t, mask_t)" in back
-    assert "delta keys_t += attend.pull_2" in back
-    assert "attend" in cell.equations(latex=True, backward=True) and '"keys" -> "v"' in cell.draw()
+    assert "delta q_t = look.pull_1(delta v_t; q_t, keys_t, values_t, mask_t)" in back
+    assert "delta keys_t += look.pull_2" in back
+    assert "look" in cell.equations(latex=True, backward=True) and '"keys" -> "v"' in cell.draw()
     assert cell.flops(D, H, backward=True) > cell.flops(D, H) > 0
-    with pytest.raises(ValueError, match="attentive calls attend, which is not part of NumPy"):
+    with pytest.raises(ValueError, match="attentive calls look, which is not part of NumPy"):
         cell.source("numpy")
 
 
-def test_step_and_its_gradient_against_finite_differences(attend):
+def test_step_and_its_gradient_against_finite_differences(look):
     cell, p, i, h, weights = problem()
     leaves = {**p, **{n: i[n] for n in ("x", "keys", "values")}, "h": h}
     tensors = {n: t.tensor(v, requires_grad=True) for n, v in leaves.items()}
@@ -107,7 +107,7 @@ def test_step_and_its_gradient_against_finite_differences(attend):
                    d in direction.items()) - slope) < 1e-6 * abs(slope) + 1e-8
 
 
-def test_the_adjoint_graph_holds_its_backward(attend):
+def test_the_adjoint_graph_holds_its_backward(look):
     """Back-propagation through time by the graph alone: what belongs to the sequence is summed over the steps."""
     cell, p, i, h0, weights = problem()
     tensors = {n: t.tensor(v, requires_grad=True) for n,
@@ -144,18 +144,18 @@ def test_the_adjoint_graph_holds_its_backward(attend):
 
 
 @pytest.mark.parametrize("text, message", [
-    ("q = W(h_prev)\nh = attend(q, x, q, q)",
+    ("q = W(h_prev)\nh = look(q, x, q, q)",
      "argument 2 is handed on whole, so it must be one of the further inputs, not x"),
-    ("h = attend(x)", "attend takes 4 arguments, got 1"), ("h = attend + x", "'attend' is a function"),
-    ("attend(u) = u\nh = attend(x)", "'attend' is a function of the language"),
-    ("f(u) = attend(u, u, u, u)\nh = f(x)", "unknown function 'attend'"),
+    ("h = look(x)", "look takes 4 arguments, got 1"), ("h = look + x", "'look' is a function"),
+    ("look(u) = u\nh = look(x)", "'look' is a function of the language"),
+    ("f(u) = look(u, u, u, u)\nh = f(x)", "unknown function 'look'"),
 ])
-def test_mistakes_in_text(attend, text, message):
+def test_mistakes_in_text(look, text, message):
     with pytest.raises(ValueError, match=message):
         Cell(text)
 
 
-def test_shapes_of_what_is_handed_on_whole(attend):
+def test_shapes_of_what_is_handed_on_whole(look):
     cell, p, i, h, _ = problem()
     given = {n: i[n] for n in ("keys", "values", "mask")}
     with pytest.raises(ValueError, match="keys must have the batch 3 as its first axis, got .2, 6, 4."):
@@ -176,5 +176,5 @@ def test_registration():
         with pytest.raises(ValueError, match="takes . arguments"):
             register_step(op("toy"), **bad)
     assert "toy" not in STEPS
-    with pytest.raises(ValueError, match="unknown function 'attend'"):
+    with pytest.raises(ValueError, match="unknown function 'look'"):
         Cell(TEXT)

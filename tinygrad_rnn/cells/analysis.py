@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from .derivative import gradient
+from .functions import STEPS
 from .schedule import OUTPUT
 from .symbols import State, Symbol, leaf, number, topological
 
@@ -44,7 +45,9 @@ class Analysis:
     lags : row -> from how many steps back it is read at most.
     nodes, level : the forward graph, arguments first, and the stage of each.
     products, slot : the products in the order of their slots.
-    sources : what products multiply that a step has to write down first: neither inputs nor states.
+    sources : what products multiply, or calls read, that a unit has to write down first: no inputs, states, calls.
+    calls, whole : the calls of step primitives, and the inputs that they are handed as they are.
+    d_call : call -> the gradient of its result.
     d_slot : the gradient of each slot.
     d_leaf : gradients of vectors; of states and inputs, without what comes through matrices.
     pulled : "transposed" symbol -> the source that it is the gradient of.
@@ -66,7 +69,10 @@ class Analysis:
         self._widths = {n: width_of(n) for n in self.nodes}
         self.products = neighbours([n for n in self.nodes if n.op == "product"], self.width)
         self.slot = {product: k for k, product in enumerate(self.products)}
-        self.sources = list(dict.fromkeys(a for p in self.products for a in p.args if not _standing(a)))
+        self.calls = [n for n in self.nodes if n.op in STEPS]
+        self.whole = {a for c in self.calls for k, a in enumerate(c.args) if k in STEPS[c.op].sequence}
+        read = [a for n in [*self.products, *self.calls] for a in n.args if a not in self.whole]
+        self.sources = list(dict.fromkeys(a for a in read if not _standing(a)))
         self._reverse()
         self.narrow = _narrow([*self.nodes, *self.back_nodes])
         self.kept = self._keep()
@@ -95,19 +101,23 @@ class Analysis:
             node = self.rows[row]
             seeds[node] = seeds[node] + incoming if node in seeds else incoming
         adjoint = gradient(seeds)
-        d_leaf = {n: g for n, g in adjoint.direct.items() if n.op in ("state", "input")}
+        d_leaf = {n: g for n, g in adjoint.direct.items() if n.op in ("state", "input") and n not in self.whole}
         d_leaf.update((n, g) for n, g in adjoint.cotangents.items() if n.op == "vector")
+        d_call = {c: adjoint.cotangents[c] for c in self.calls if c in adjoint.cotangents}
         d_slot = [adjoint.cotangents.get(p, number(0.0)) for p in self.products]
-        new = iter(by_reciprocals([*adjoint.transposed.values(), *d_slot, *d_leaf.values()]))
+        new = iter(by_reciprocals([*adjoint.transposed.values(), *d_slot, *d_leaf.values(), *d_call.values()]))
         self.pulled = {next(new): source for source in adjoint.transposed}
         self.d_slot = [next(new) for _ in d_slot]
         self.d_leaf = {n: next(new) for n in d_leaf}
+        self.d_call = {c: next(new) for c in d_call}
         self.back_nodes = topological(self.back_roots)
         for n in self.back_nodes:
             if n.op == "cotangent":
                 self._widths[n] = self.row_widths[self.output if n.data == OUTPUT else n.data]
             elif n in self.pulled:
                 self._widths[n] = self._widths[self.pulled[n]]
+            elif n.op == "pull":
+                self._widths[n] = self._widths[n.args[2 + n.data[1]]]
             elif n not in self._widths:
                 self._widths[n] = next((w for w in map(self._widths.get, n.args) if w is not None), None)
         self.back_level = _levels(self.back_nodes, self.forward)
@@ -115,7 +125,7 @@ class Analysis:
     @property
     def back_roots(self) -> list[Symbol]:
         """All that the backward pass computes elementwise."""
-        return [*self.d_slot, *self.d_leaf.values()]
+        return [*self.d_slot, *self.d_leaf.values(), *self.d_call.values()]
 
     # ---- what is kept -----------------------------------------------------------------------------------------------
     def _keep(self) -> dict[Symbol, None]:
@@ -145,7 +155,8 @@ class Analysis:
                 continue
             seen.add(node)
             earlier = node in self.forward and (stage is None or self.level[node] < stage)
-            if not node.args or node.op in ("product", "transposed", "mean") or (earlier and node in self.kept):
+            cut = node.op in ("product", "transposed", "mean", "pull") or node.op in STEPS
+            if not node.args or cut or (earlier and node in self.kept):
                 if node.op != "number":
                     loaded.append(node)
                 continue
@@ -168,15 +179,16 @@ class Analysis:
 
 
 def _standing(source: Symbol) -> bool:
-    """Does what a product multiplies stand in memory before the step begins?"""
-    return source.op in ("input", "state")
+    """Does what a product multiplies stand in memory before the units of its stage are run?"""
+    return source.op in ("input", "state") or source.op in STEPS
 
 
 def _narrow(nodes: Iterable[Symbol]) -> set[Symbol]:
     """Means over units, and what is computed from them and numbers alone."""
     found: set[Symbol] = set()
     for n in nodes:
-        if n.op == "mean" or n.op not in ("product", "transposed") and any(a in found for a in n.args) and all(
+        elementwise = n.op not in ("product", "transposed", "pull") and n.op not in STEPS
+        if n.op == "mean" or elementwise and any(a in found for a in n.args) and all(
                 a in found or a.op == "number" for a in n.args):
             found.add(n)
     return found
@@ -209,8 +221,10 @@ def _levels(nodes: Iterable[Symbol], given: set[Symbol]) -> dict[Symbol, int]:
         before = max((found[a] for a in node.args), default=0)
         if node in given:
             before = 0
-        elif node.op == "product":
+        elif node.op == "product" or node.op in STEPS:
             before = max(found[a] + (not _standing(a)) for a in node.args)
+        elif node.op == "pull":
+            before = found[node.args[0]] + 1
         elif node.op in ("transposed", "mean"):
             before += 1
         found[node] = before

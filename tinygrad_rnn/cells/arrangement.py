@@ -54,22 +54,24 @@ class Arrangement:
         """(B,): how many steps each row worked on has."""
         return np.full(self.batch, self.steps) if self.ragged is None else self.ragged.ends
 
-    def arranged(self, x: np.ndarray) -> np.ndarray:
-        """(T, B, n), or (B, n) for what has no time, in the order of work; 0 beyond a length."""
+    def arranged(self, x: np.ndarray, whole: bool = False) -> np.ndarray:
+        """(T, B, n), or (B, n) for what has no time, in the order of work; 0 beyond a length.  whole: (B, ...)."""
+        if whole:
+            return x if self.ragged is None else x[self.ragged.rows]
         if self.ragged is None:
             return x[::-1] if self.reverse and x.ndim == 3 else x
         if x.ndim < 3:
-            whole: np.ndarray = x[self.ragged.rows]
-            return whole
+            rows: np.ndarray = x[self.ragged.rows]
+            return rows
         found: np.ndarray = x[self.ragged.times, self.ragged.rows]
         found[~self.ragged.real] = 0
         return found
 
-    def restored(self, y: np.ndarray) -> np.ndarray:
+    def restored(self, y: np.ndarray, whole: bool = False) -> np.ndarray:
         """The inverse: back in the caller's order, 0 beyond a length."""
         if self.ragged is None:
-            return y[::-1] if self.reverse and y.ndim == 3 else y
-        if y.ndim < 3:
+            return y[::-1] if self.reverse and y.ndim == 3 and not whole else y
+        if y.ndim < 3 or whole:
             out = np.empty_like(y)
             out[self.ragged.rows] = y
             return out

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import plain
+from . import opaque, plain
 from .analysis import Analysis
 from .arrangement import Arrangement, arranged
 from .buffers import aligned
@@ -46,7 +46,7 @@ class Tape:
     @property
     def nbytes(self) -> int:
         """Bytes that are kept beside the caller's own arrays."""
-        return self.memory.arrays["record"].nbytes
+        return sum(a.nbytes for name, a in self.memory.arrays.items() if name.startswith(("record", "kept")))
 
 
 @dataclass
@@ -104,7 +104,8 @@ class Compiled:
         """The engine's forward pass."""
         units = self.schedule.units
         functions = [self._functions[f"forward_{k}"] for k in range(len(units))]
-        return self._engine.Pass(self.layout, self.dtype, units, functions, self.schedule.multiplies, False)
+        return self._engine.Pass(self.layout, self.dtype, units, functions, self.schedule.multiplies, False,
+                                 self.schedule.calls)
 
     def prepared(self, memory: Memory, arrangement: Arrangement, parameters: Arrays) -> Callable[..., None]:
         """The forward pass with its weights packed, to be run in the same memory any number of times."""
@@ -118,7 +119,8 @@ class Compiled:
             functions = [self._functions[f"backward_{k}"] for k in range(len(units))]
             multiplies = [m for m in self.schedule.backward_multiplies
                           if m.source.group != "d_input" or m.source.name in wanted]
-            self._passes[wanted] = self._engine.Pass(self.layout, self.dtype, units, functions, multiplies, True)
+            self._passes[wanted] = self._engine.Pass(self.layout, self.dtype, units, functions, multiplies, True,
+                                                     self.schedule.backward_calls)
         return self._passes[wanted]
 
     # ---- forward ----------------------------------------------------------------------------------------------------
@@ -150,7 +152,11 @@ class Compiled:
         arrays["record"] = record = aligned((steps + layout.lag, batch, layout.record_size), self.dtype, zero)
         arrays["y"] = np.empty((steps, batch, self.sizes.widths[cell.output]), self.dtype)
         for name, value in {cell.inputs[0]: x, **(inputs or {})}.items():
+            if name in cell.whole:
+                arrays[f"whole {name}"] = np.ascontiguousarray(arrangement.arranged(value, whole=True), self.dtype)
+                continue
             arrays[f"input {name}"] = _contiguous_rows(arrangement.arranged(value).astype(self.dtype, copy=False))
+        opaque.remember(self.schedule, memory)
         self.fill_vectors(arrays, parameters)
         for s, value in zip(cell.carried, state):
             column = layout.record[row_column(s.row)]
@@ -200,7 +206,9 @@ class Compiled:
         if memory.steps and memory.batch:
             self._backward(wanted).run(memory, arrangement, tape.parameters)
         d_inputs = {n: arrangement.restored(arrays[f"d_input {n}"][..., :arrays[f"input {n}"].shape[-1]])
-                    for n in cell.inputs if n in wanted & self.schedule.reached}
+                    for n in cell.inputs if n in wanted & self.schedule.reached and n not in cell.whole}
+        d_inputs |= {n: arrangement.restored(arrays[f"d_whole {n}"], whole=True)
+                     for n in cell.whole & wanted & self.schedule.reached}
         d_state = {(s.row, s.lag): self._initial(memory, arrangement, s.row, s.lag) for s in cell.carried}
         if room:
             parameter_gradients(self.schedule, memory, self._learned, room, add)
@@ -224,7 +232,10 @@ class Compiled:
         for s, g in zip(cell.carried, d_last):
             if g is not None:
                 self._end(memory, arrangement, s.row, s.lag, arrangement.arranged(g))
+        opaque.make_room(self.schedule, memory)
         for name in cell.inputs:
+            if name in cell.whole:
+                continue
             shape = arrays[f"input {name}"].shape
             arrays[f"d_input {name}"] = aligned((*shape[:-1], layout.padded(shape[-1], 2)), self.dtype,
                                                 zero=ragged or len(shape) == 2)
@@ -253,9 +264,9 @@ class Compiled:
 
 def generated_source(cell: Cell, dtype: Any) -> str:
     """What Cell.source does: the module does not depend on the dtype, and on sizes only where widths coincide."""
-    if cell.opaque:
-        raise ValueError(f"source: {cell.name} calls a step primitive, whose kernel is its own: such a cell runs step "
-                         "by step")
+    if cell.opaque and not cell.compilable:
+        raise ValueError(f"source: {cell.name} calls a step primitive without machine code: such a cell runs step by "
+                         "step")
     size = max([64, *(len(value) for value in cell.constants.values() if isinstance(value, tuple))])
     return Compiled(cell, size, size, dtype, jit=False).source
 

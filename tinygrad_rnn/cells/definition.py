@@ -137,6 +137,15 @@ class Definition:
         return any(n.op in STEPS for n in topological(row.expression for row in self.rows.values()))
 
     @cached_property
+    def compilable(self) -> bool:
+        """Can it run compiled?  Its step primitives must have machine code, and its whole inputs no other reader."""
+        nodes = topological(self.flat.values())
+        calls = [n for n in nodes if n.op in STEPS]
+        others = (a for n in nodes for k, a in enumerate(n.args) if n.op not in STEPS or k not in STEPS[n.op].sequence)
+        return all(STEPS[n.op].compiled for n in calls) and not any(
+            a.op == "input" and a.data in self.whole for a in [*others, *self.flat.values()])
+
+    @cached_property
     def graph(self) -> Graph:
         """The equations as symbols."""
         return Graph(tuple((name, row.expression) for name, row in self.rows.items()), tuple(self.functions.values()),

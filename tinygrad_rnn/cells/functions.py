@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -59,6 +59,25 @@ UNITWISE.update({operation: name for name, operation in PRIMITIVES.items()})
 
 
 # ---- opaque steps ---------------------------------------------------------------------------------------------------
+class StepKernels(NamedTuple):
+    """The machine code of a step primitive, for compiled cells; `kernels/attention.py` is an example.
+
+    Attributes
+    ----------
+    code : callable
+        code() -> (forward, backward): each dtype -> address of void(rows, lanes, step, row, first, table).  The table
+        holds for each operand: address, bytes of a step, bytes of a row, and the two sizes of a row, (n,) as (n, 1).
+        forward: the arguments, result, kept.  backward: gradient of the result, the arguments, kept, as much room for a
+        row again, then for each argument with a gradient where that goes: it overwrites those of width-like arguments
+        and adds to those of whole ones.
+    kept : callable
+        kept(*shapes of the arguments, (batch, ...)) -> numbers that forward leaves for backward, a row and step.
+    """
+
+    code: Callable[[], tuple[Any, Any]]
+    kept: Callable[..., int]
+
+
 @dataclass(frozen=True)
 class StepPrimitive:
     """A primitive that the text of a cell may call, with its own forward and backward kernel."""
@@ -68,14 +87,15 @@ class StepPrimitive:
     width: Callable[..., int]
     sequence: tuple[int, ...]
     no_gradient: tuple[int, ...]
-    kernels: dict[str, Any] = field(default_factory=dict, compare=False)    # the compiler's place for compiled forms
+    compiled: StepKernels | None = None
 
 
 STEPS: dict[str, StepPrimitive] = {}
 
 
 def register_step(operation: Primitive, *, arity: int, width: int | Callable[..., int] = 0,
-                  sequence: Sequence[int] = (), no_gradient: Sequence[int] = ()) -> Primitive:
+                  sequence: Sequence[int] = (), no_gradient: Sequence[int] = (),
+                  compiled: StepKernels | None = None) -> Primitive:
     """Make a primitive callable, by its name, in the equations of cells: attend(query, keys, values, mask).
 
     Parameters
@@ -91,6 +111,8 @@ def register_step(operation: Primitive, *, arity: int, width: int | Callable[...
         Positions of arguments that are further inputs of the cell, handed on as they are, of any rank.
     no_gradient : sequence of int
         Positions of arguments that get none, as a mask; those without a rule are known.
+    compiled : StepKernels, optional
+        Its machine code; cells that call a primitive without any run step by step.
 
     Returns
     -------
@@ -116,6 +138,6 @@ def register_step(operation: Primitive, *, arity: int, width: int | Callable[...
         raise ValueError(f"register_step: {name} takes {arity} arguments; got positions {positions}")
     chosen: Callable[..., int] = (lambda *widths: widths[width]) if isinstance(width, int) else width
     without = {*no_gradient, *(k for k in range(arity) if operation.pull is None and operation.rule(k) is None)}
-    STEPS[name] = StepPrimitive(operation, arity, chosen, tuple(sequence), tuple(sorted(without)))
+    STEPS[name] = StepPrimitive(operation, arity, chosen, tuple(sequence), tuple(sorted(without)), compiled)
     UNITWISE[operation] = name
     return operation

@@ -59,6 +59,7 @@ class Memory:
     """The arrays of one run, by name.
 
     "record", "y", "adjoint", "carry", "history h", "vectors", "scalars", "input v", "d_input v"; see `find`.
+    For step primitives "whole v", "d_whole v" (B, ...), and "kept 0" (T, B, n), "room 0" (B, n) for the first of them.
     """
 
     def __init__(self, layout: Layout, steps: int, batch: int, dtype: Any) -> None:
@@ -88,6 +89,8 @@ class Memory:
             return f"history {name}", True, layout.lag - place.lag, 0
         if group == "y":
             return "y", True, 0, 0
+        if group in ("whole", "d_whole"):
+            return f"{group} {name}", False, 0, 0
         if group in ("vector", "constant"):
             return "vectors", False, 0, layout.vectors[name]
         array = f"{group} {name}"

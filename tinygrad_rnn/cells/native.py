@@ -15,10 +15,11 @@ import numpy as np
 
 from ..kernels import get_num_threads, llvm, sequence, threads, tiles, units
 from ..kernels.address import address
+from . import opaque
 from .arrangement import Arrangement
 from .buffers import aligned
 from .memory import Layout, Memory
-from .schedule import OUTSIDE, Multiply, Place, Unit, slot_column
+from .schedule import OUTSIDE, Call, Multiply, Place, Unit, slot_column
 from .table import WORD, Table
 
 MOST_TABLES = 64            # of one pass
@@ -46,10 +47,12 @@ def machine_code(function: Callable[..., Any], reads: Sequence[units.Operand], w
 
 
 class Stage(NamedTuple):
-    """Some products, by their number, and the unit that reads them, if any: a block of units after the other."""
+    """Some products, by their number, and the unit that reads them, if any: a block of units after the other; or the
+    call of a step primitive, once for all units."""
 
     products: list[int]
     unit: int | None = None
+    call: int | None = None
 
 
 class Program(NamedTuple):
@@ -74,7 +77,8 @@ class Pass:
     """
 
     def __init__(self, layout: Layout, dtype: Any, units_: Sequence[Unit], functions: Sequence[Callable[..., Any]],
-                 multiplies: Sequence[Multiply], backward: bool) -> None:
+                 multiplies: Sequence[Multiply], backward: bool, primitives: Sequence[Call] = ()) -> None:
+        self.calls = primitives
         self.layout, self.dtype, self.backward = layout, np.dtype(dtype), backward
         self.units, self.functions, self.multiplies = units_, functions, multiplies
         self.size, self.lanes = self.dtype.itemsize, layout.lanes
@@ -167,7 +171,8 @@ class Pass:
         """The table for the shapes and strides of a run."""
         if not self._outer:
             self._outer = [n for n in memory.arrays if n.startswith(("input", "d_input", "y"))]
-        key = memory.steps, memory.batch, tuple([memory.arrays[n].strides for n in self._outer])
+        key = (memory.steps, memory.batch, tuple([memory.arrays[n].strides for n in self._outer]),
+               opaque.shapes(self.calls, memory))
         found = self._programs.get(key)
         if found is None:
             if len(self._programs) >= MOST_TABLES:
@@ -178,7 +183,8 @@ class Pass:
     def _stages(self) -> list[Stage]:
         """What a step does, in order. Forward, a unit follows the products that it reads, block by block."""
         inside = [k for k, m in enumerate(self.multiplies) if m.stage != OUTSIDE]
-        last = max([u.stage for u in self.units] + [self.multiplies[k].stage for k in inside], default=-1)
+        last = max([u.stage for u in self.units] + [self.multiplies[k].stage for k in inside]
+                   + [call.stage for call in self.calls], default=-1)
         stages: list[Stage] = []
         for stage in range(last + 1):
             here = [k for k in inside if self.multiplies[k].stage == stage]
@@ -188,6 +194,7 @@ class Pass:
                 for k in ready:
                     fused[k] = [p for p in here if self.multiplies[p].width == self.units[k].width]
             alone = [p for p in here if not any(p in products for products in fused.values())]
+            stages += [Stage([], call=k) for k, call in enumerate(self.calls) if call.stage == stage]
             stages += [Stage([p]) for p in alone]
             stages += [Stage(products, k) for k, products in fused.items()]
         return stages
@@ -201,6 +208,10 @@ class Pass:
         for k in range(len(self.units)):
             places.append(8 * len(table.words))
             codes.append(self._unit(table, memory, k, gathering))
+        for call in self.calls:
+            places.append(8 * len(table.words))
+            opaque.write(table, call, memory, self.backward)
+            codes.append(opaque.code(call, self.backward)[self.dtype])
         stages_at = 8 * len(table.words)
         first = 0
         for stage in stages:
@@ -231,6 +242,12 @@ class Pass:
 
     def _stage(self, table: Table, stage: Stage, first: int, codes: Sequence[int], places: Sequence[int]) -> None:
         end, each = first + len(stage.products), self._each(stage.products)
+        if stage.call is not None:
+            k = len(self.units) + stage.call
+            table.word(codes[k])
+            table.address("table", places[k])
+            table.word(1, 1, 1, first, first, 1)
+            return
         if stage.unit is None:
             m = self.multiplies[stage.products[0]]
             vectors = -(-(m.depth if self.backward else m.width) // self.lanes)

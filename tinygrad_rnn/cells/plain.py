@@ -9,8 +9,9 @@ import numpy as np
 
 from .. import kernels
 from .arrangement import Arrangement
+from .opaque import apply, pull
 from .memory import Layout, Memory
-from .schedule import OUTSIDE, Multiply, Place, Unit, slot_column
+from .schedule import OUTSIDE, Call, Multiply, Place, Unit, slot_column
 
 # What stands behind the functions of a generated module.
 calls: dict[str, Callable[..., Any]] = {
@@ -28,13 +29,15 @@ class Pass:
     """One direction of a cell; the same interface as `native.Pass`."""
 
     def __init__(self, layout: Layout, dtype: Any, units: Sequence[Unit], functions: Sequence[Callable[..., Any]],
-                 multiplies: Sequence[Multiply], backward: bool) -> None:
+                 multiplies: Sequence[Multiply], backward: bool, primitives: Sequence[Call] = ()) -> None:
+        self.calls = primitives
         self.layout, self.dtype, self.backward = layout, np.dtype(dtype), backward
         self.units, self.functions, self.multiplies = units, functions, multiplies
 
     def run(self, memory: Memory, arrangement: Arrangement, parameters: Mapping[str, np.ndarray]) -> None:
         """All steps."""
-        last = max([u.stage for u in self.units] + [m.stage for m in self.multiplies], default=-1)
+        last = max([u.stage for u in self.units] + [m.stage for m in self.multiplies] + [c.stage for c in self.calls],
+                   default=-1)
         steps, stages = range(memory.steps), [OUTSIDE, *range(last + 1)]
         multiply = self._multiply
         if self.backward:
@@ -43,6 +46,9 @@ class Pass:
             for step in steps:
                 rows = int(arrangement.active[step])
                 for stage in stages:
+                    for call in self.calls:
+                        if call.stage == stage:
+                            (pull if self.backward else apply)(call, memory, step, rows)
                     for m in self.multiplies:
                         if m.stage == stage:
                             multiply(memory, m, parameters, step, rows)

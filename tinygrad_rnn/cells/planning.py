@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .analysis import Analysis, runs
+from .functions import STEPS
 from .schedule import (
     OUTPUT,
     OUTSIDE,
+    Call,
     Multiply,
     Place,
     Schedule,
     Unit,
+    call_column,
     row_column,
     slot_column,
 )
@@ -43,6 +46,7 @@ class _Planner:
         self._plan_backward_units()
         self._plan_multiplies()
         self._plan_backward_multiplies()
+        self._plan_calls()
 
     # ---- where it stands --------------------------------------------------------------------------------------------
     def _lay_out(self) -> None:
@@ -58,6 +62,8 @@ class _Planner:
                 self.written[node] = Place("record", row_column(self.rows_of[node][0]))
             elif node in graph.sources:
                 self._record(node, f"source{graph.sources.index(node)}", graph.width(node))
+        for k, call in enumerate(graph.calls):
+            self._record(call, call_column(k), graph.width(call))
         self.places.update(self.written)
         taken = set(self.written.values())
         left = {product: Place("record", slot_column(k)) for k, product in enumerate(graph.products)}
@@ -68,11 +74,17 @@ class _Planner:
         for row in plan.lags:
             plan.carry[f"d_{row}"] = graph.row_widths[row]
         for n in graph.back_nodes:
-            if n.op in ("transposed", "mean") and n not in graph.forward:
-                name = f"{'pulled' if n.op == 'transposed' else 'mean'}{len(plan.carry)}"
-                plan.carry[name] = graph.width(n) if n.op == "transposed" else 0
+            if n.op in ("transposed", "mean", "pull") and n not in graph.forward:
+                name = f"{'mean' if n.op == 'mean' else 'pulled'}{len(plan.carry)}"
+                plan.carry[name] = 0 if n.op == "mean" else graph.width(n)
                 plan.narrow.update([name] if n.op == "mean" else [])
                 self.places[n] = Place("carry", name)
+        for call in graph.d_call:
+            plan.carry[self._d_call(call)] = graph.width(call)
+
+    def _d_call(self, call: Symbol) -> str:
+        """The column of the gradient of what a step primitive gave."""
+        return f"d_call{self.graph.calls.index(call)}"
 
     def _narrow(self, name: str) -> str:
         """A column of the record that is one vector."""
@@ -90,7 +102,7 @@ class _Planner:
         last_read = graph.last_reads()
         free = list(range(len(graph.products)))
         for node in graph.kept:
-            if node in self.rows_of or node in graph.sources:
+            if node in self.rows_of or node in graph.sources or node in graph.calls:
                 continue
             own = set(topological([node]))
             able = [k for k in free if last_read[k] <= graph.level[node] and plan.slot_width(k) == graph.width(node)]
@@ -166,6 +178,8 @@ class _Planner:
 
         for k, g in enumerate(graph.d_slot):
             unit(level(g), plan.slot_width(k)).writes.append((g, Place("adjoint", slot_column(k))))
+        for call, g in graph.d_call.items():
+            unit(level(g), graph.width(call)).writes.append((g, Place("carry", self._d_call(call))))
         for m in graph.back_nodes:
             if m.op == "mean" and m not in graph.forward:
                 self._average(unit(level(m) - 1, graph.width(m)), [(m.args[0], self.places[m])])
@@ -223,8 +237,8 @@ class _Planner:
 
     def _plan_multiplies(self) -> None:
         readers = self._readers()
-        stage_of = {s: OUTSIDE if s.op == "input" else 0 if s.op == "state" else self.graph.level[s] + 1
-                    for s in readers}
+        stage_of = {s: OUTSIDE if s.op == "input" else 0 if s.op == "state" else
+                    self.graph.level[s] + (s not in self.graph.calls) for s in readers}
         begun: set[int] = set()
         for s in sorted(readers, key=lambda s: stage_of[s]):
             names = readers[s]
@@ -252,6 +266,26 @@ class _Planner:
                 fresh = to not in written and to.group != "history"
                 plan.backward_multiplies.append(self._multiply(stage, to, s, slots, names, slots if fresh else ()))
                 written.add(to)
+
+    # ---- step primitives --------------------------------------------------------------------------------------------
+    def _plan_calls(self) -> None:
+        plan, graph = self.plan, self.graph
+        pulls = {(n.args[1], n.data[1]): n for n in graph.back_nodes if n.op == "pull"}
+        for k, node in enumerate(graph.calls):
+            args = tuple(Place("whole", a.data) if a in graph.whole else self.written.get(a) or self._where(a)
+                         for a in node.args)
+            widths = tuple(map(graph.width, node.args)), graph.width(node)
+            plan.calls.append(Call(graph.level[node], k, node, args, *widths, self.written[node]))
+            g = graph.d_call.get(node)
+            if g is None:
+                continue
+            without = STEPS[node.op].no_gradient
+            to = tuple(None if p in without else Place("d_whole", a.data) if a in graph.whole
+                       else self.places[pulls[node, p]] if (node, p) in pulls else None
+                       for p, a in enumerate(node.args))
+            stage = graph.back_level.get(g, 0) + 1
+            plan.backward_calls.append(Call(stage, k, node, args, *widths, Place("carry", self._d_call(node)), to))
+        plan.backward_calls.reverse()
 
     def _split(self, slots: Iterable[int], most: int) -> list[tuple[int, ...]]:
         """Runs of neighbouring slots of one width."""

@@ -6,6 +6,8 @@ time. A stage ends where something needs whole rows: a product with a matrix, or
     forward:   products of a stage, then its unit: one stage for an LSTM, two for a GRU that resets before the product
     backward:  the same of the adjoint graph; then the products that lead to the states of the step before
 
+A step primitive needs whole rows too: its call comes first in a stage, and what it gives is at hand for all of it.
+
 `analysis.py` finds the stages and what must be kept; `planning.py` makes the schedule of it; `plain.py` and `native.py`
 run it.
 """
@@ -31,7 +33,8 @@ class Place:
     group : str
         "record": kept, a row for each row of the batch and step; "adjoint": the same for gradients of products;
         "carry": a row for each row of the batch, whatever the step; "history": gradients of states that are read from
-        further back; "y": the output or its gradient; "vector", "constant", "input", "d_input".
+        further back; "y": the output or its gradient; "vector", "constant", "input", "d_input"; "whole", "d_whole":
+        an input that step primitives are handed as it is, and its gradient.
     name : str
         Of the column within its group.
     lag : int
@@ -84,6 +87,23 @@ class Multiply:
     depth: int                          # of the source
 
 
+@dataclass(frozen=True)
+class Call:
+    """One call of a step primitive: a stage that is not elementwise, with kernels of its own.
+
+    Its arguments stand in the record or are whole inputs.
+    """
+
+    stage: int
+    number: int
+    node: Symbol
+    args: tuple[Place, ...]
+    widths: tuple[int, ...]             # of the arguments
+    width: int
+    result: Place                       # backward: its gradient
+    to: tuple[Place | None, ...] = ()   # backward: where the gradient of each argument goes
+
+
 @dataclass
 class Schedule:
     """A cell's plan for given widths.
@@ -96,7 +116,7 @@ class Schedule:
     record, carry : columns with their widths, in order; the slots come first in the record.
     narrow : columns, of record and carry, for what is the same for all units of a row, as their mean is: one number.
     held : forward value -> where in the record it stands once the step is done: kept, or a product not overwritten.
-    units, multiplies : of the forward pass; backward_units, backward_multiplies : of the backward pass.
+    units, multiplies, calls : of the forward pass; backward_... : of the backward pass.
     bias_of : vector -> slot whose gradient, summed over rows and steps, is its own.
     gathered : vector -> column of the carry where its gradient gathers, a row at a time.
     lags : row -> from how many steps back it is read at most, for every state.
@@ -113,6 +133,8 @@ class Schedule:
     multiplies: list[Multiply] = field(default_factory=list)
     backward_units: list[Unit] = field(default_factory=list)
     backward_multiplies: list[Multiply] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    backward_calls: list[Call] = field(default_factory=list)
     bias_of: dict[str, int] = field(default_factory=dict)
     gathered: dict[str, str] = field(default_factory=dict)
     lags: dict[str, int] = field(default_factory=dict)
@@ -126,12 +148,18 @@ class Schedule:
         """The inputs that a gradient reaches."""
         places = [m.source for m in self.backward_multiplies]
         places += [place for unit in self.backward_units for _, place in unit.writes]
-        return frozenset(place.name for place in places if place.group == "d_input")
+        places += [place for call in self.backward_calls for place in call.to if place is not None]
+        return frozenset(place.name for place in places if place.group in ("d_input", "d_whole"))
 
 
 def slot_column(slot: int) -> str:
     """The column of a product."""
     return f"z{slot}"
+
+
+def call_column(number: int) -> str:
+    """The column of what a step primitive gives."""
+    return f"call{number}"
 
 
 def row_column(row: str) -> str:

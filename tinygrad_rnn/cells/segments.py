@@ -59,7 +59,8 @@ def _segments(plan: Compiled, x: np.ndarray, inputs: Mapping[str, np.ndarray], l
         steps = slice(first, min(first + every, len(x)))
         inside = None if lengths is None else np.clip(lengths - first, 0, steps.stop - first)
         if inside is None or inside.any():
-            found.append(Segment(x[steps], {n: v[steps] if v.ndim == 3 else v for n, v in inputs.items()}, inside,
+            found.append(Segment(x[steps], {n: v[steps] if v.ndim == 3 and n not in plan.cell.whole else v
+                                            for n, v in inputs.items()}, inside,
                                  steps))
     return found[::-1] if reverse else found
 
@@ -96,7 +97,7 @@ def _pull(g: Any, _y: Any, *values: Any, needed: Sequence[bool], plan: Compiled,
         d_state = [found.state[state.row, state.lag] for state in plan.cell.carried]
         for n, d in found.inputs.items():
             total = d_inputs.setdefault(n, np.zeros(given[n].shape, d.dtype))
-            total[s.steps if d.ndim == 3 else ...] += d
+            total[s.steps if d.ndim == 3 and n not in plan.cell.whole else ...] += d
     form.complete(learned)
     return (*map(d_inputs.get, input_names), *d_state, *learned)
 

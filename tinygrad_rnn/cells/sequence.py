@@ -4,9 +4,8 @@ The compiled run is one operation of the tape. Its derivative is compiled too; a
 create_graph), it runs the readable steps again from what it was given and differentiates those, at the price of T steps
 on the tape.
 
-Cells with step primitives (`cell.opaque`), which have kernels of their own and may be handed whole inputs, take the
-readable path. The seam for a compiled one: a stage of the schedule that calls the primitive's forward kernel between
-two units, and its backward kernel between two backward units, where `Multiply` stands now.
+Cells with step primitives (`cell.opaque`) run compiled if these have machine code (`cell.compilable`), which the
+schedule calls between two units; otherwise step by step.
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ def run(cell: Cell, hidden_size: int, x: Any, state: Sequence[Any], parameters: 
     x : Tensor (T, B, D)
     state : sequence of Tensor, in the order of cell.carried, each (B, width)
     parameters : mapping of str to Tensor; with a form, the sequence of Tensors that it unpacks
-    inputs : further inputs by name, (T, B, width) or (B, width)
+    inputs : further inputs by name, (T, B, width) or (B, width); (B, ...) what step primitives are handed whole
     lengths : (B,) int64, checked: 1 <= length <= T
     reverse : bool
         Begin at each row's last real step.
@@ -100,7 +99,7 @@ def run(cell: Cell, hidden_size: int, x: Any, state: Sequence[Any], parameters: 
         parameters = [parameters[name] for name in form.names]
     elif form is None:
         raise TypeError("run: parameters: expected a mapping by name where no form says what they are")
-    if not fused or cell.opaque:
+    if not fused or not cell.compilable:
         return readable(cell, x, state, form.unpack(parameters), inputs, lengths, reverse)
     names = (tuple(inputs), len(state), form)
     plan = compiled(cell, x.shape[-1], hidden_size, np.dtype(x.dtype))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..autograd import no_grad
+from . import opaque
 from .arrangement import Arrangement
 from .buffers import aligned
 from .compiled import Compiled
@@ -35,21 +36,30 @@ class CompiledStepper:
         # Step -1 and what lies before it, then the one step that is run.
         self._record = arrays["record"] = aligned((1 + layout.lag, batch, layout.record_size), plan.dtype, zero=True)
         self._y = arrays["y"] = np.zeros((1, batch, widths[cell.output]), plan.dtype)
-        self._inputs = {name: np.zeros((1, batch, widths[name]), plan.dtype) for name in cell.inputs}
+        self._inputs = {name: np.zeros((1, batch, widths[name]), plan.dtype) for name in cell.inputs
+                        if name not in cell.whole}
         arrays.update({f"input {name}": value for name, value in self._inputs.items()})
         plan.fill_vectors(arrays, parameters)
+        self._whole: dict[str, np.ndarray] = {}             # what was last handed on whole
         self._x = self._inputs[cell.inputs[0]][0]
         columns = [slice(column, column + widths[s.row]) for s in cell.carried
                    for column in (layout.record[row_column(s.row)],)]
         self._states = [self._record[layout.lag - s.lag, :, at] for s, at in zip(cell.carried, columns)]
         self._after = [self._record[layout.lag - s.lag + 1, :, at] for s, at in zip(cell.carried, columns)]
-        self._run = plan.prepared(memory, Arrangement(1, batch), parameters)
+        self._memory, self._plan, self._parameters = memory, plan, parameters
+        if not cell.whole:
+            self._run = plan.prepared(memory, Arrangement(1, batch), parameters)
 
     def __call__(self, x: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        """One step: (B, D) -> the output (B, width), which the next step overwrites."""
+        """One step: (B, D) -> the output (B, width), which the next step overwrites.
+
+        What is handed on whole is copied when it is another array than in the step before.
+        """
         self._x[:] = x
         for name, value in inputs.items():
-            self._inputs[name][0] = value
+            if name in self._inputs:
+                self._inputs[name][0] = value
+        self._hand_on({name: value for name, value in inputs.items() if name not in self._inputs})
         self._run()
         self._record[:-1] = self._record[1:]
         y: np.ndarray = self._y[0]
@@ -66,6 +76,22 @@ class CompiledStepper:
             own[:rows] = value
         self._run(rows)
         return self._y[0, :rows], tuple([value[:rows].copy() for value in self._after])
+
+    def _hand_on(self, given: Mapping[str, np.ndarray]) -> None:
+        """Put whole inputs where the step finds them; another shape needs another program."""
+        new = {name: value for name, value in given.items() if value is not self._whole.get(name)}
+        arrays, reshaped = self._memory.arrays, False
+        for name, value in new.items():
+            own = arrays.get(f"whole {name}")
+            if own is not None and own.shape == value.shape:
+                own[:] = value
+            else:
+                arrays[f"whole {name}"] = np.array(value, self._plan.dtype, order="C")
+                reshaped = True
+        self._whole.update(new)
+        if reshaped:
+            opaque.remember(self._plan.schedule, self._memory)
+            self._run = self._plan.prepared(self._memory, Arrangement(1, self._memory.batch), self._parameters)
 
     @property
     def state(self) -> tuple[np.ndarray, ...]:

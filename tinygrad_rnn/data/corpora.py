@@ -33,6 +33,9 @@ CORPORA = {
         "tinyshakespeare/input.txt",
         "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
         "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"),
+    # 4,672 sentences about restaurants with the attributes that they express, CSV with the columns mr and ref.
+    "e2e": Corpus("e2e/devset.csv", "https://raw.githubusercontent.com/tuetschek/e2e-dataset/master/devset.csv",
+                  "fc26b78cdb849c80545f513b223d1e051138b43882eeb79e3eb153e689c864f9"),
 }
 
 
@@ -42,7 +45,7 @@ def corpus(name: str) -> str:
     Parameters
     ----------
     name : str
-        "tinyshakespeare" (1,115,394 characters), or "python" (`python_topics`, which every machine has).
+        "tinyshakespeare" (1,115,394 characters), "e2e" (a CSV file), or "python" (`python_topics`, which every machine has).
 
     Returns
     -------

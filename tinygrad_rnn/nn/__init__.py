@@ -2,6 +2,8 @@
 
 from . import functional, init, utils
 from .activation import ELU, GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
+from .attending import Attending
+from .attention import Attention, LocationAttention
 from .containers import ModuleList, Sequential
 from .convolution import Conv1d, Conv2d
 from .criteria import (
@@ -25,8 +27,8 @@ from .recurrent import Recurrent
 from .rnn import GRU, LSTM, RNN
 from .rnn_cells import GRUCell, LSTMCell, RNNCell
 
-__all__ = ["BCELoss", "BCEWithLogitsLoss", "Conv1d", "Conv2d", "CrossEntropyLoss", "Dropout", "ELU", "Embedding",
-           "GELU", "GRU", "GRUCell", "KLDivLoss", "L1Loss", "LSTM", "LSTMCell", "LayerNorm", "LeakyReLU", "Linear",
-           "LogSoftmax", "MSELoss", "MaxPool2d", "Module", "ModuleList", "NLLLoss", "Parameter", "RNN", "RNNCell",
-           "ReLU", "Recurrent", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus", "Tanh",
-           "Unfold", "functional", "init", "utils"]
+__all__ = ["Attending", "Attention", "BCELoss", "BCEWithLogitsLoss", "Conv1d", "Conv2d", "CrossEntropyLoss", "Dropout",
+           "ELU", "Embedding", "GELU", "GRU", "GRUCell", "KLDivLoss", "L1Loss", "LSTM", "LSTMCell", "LayerNorm",
+           "LeakyReLU", "Linear", "LocationAttention", "LogSoftmax", "MSELoss", "MaxPool2d", "Module", "ModuleList",
+           "NLLLoss", "Parameter", "RNN", "RNNCell", "ReLU", "Recurrent", "Sequential", "SiLU", "Sigmoid",
+           "SmoothL1Loss", "Softmax", "Softplus", "Tanh", "Unfold", "functional", "init", "utils"]

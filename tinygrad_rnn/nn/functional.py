@@ -17,6 +17,7 @@ from ..autograd.ops import (
     softplus,
     tanh,
 )
+from .attention import attention, masked_softmax
 from .convolution import conv1d, conv2d
 from .dropout import dropout
 from .embedding import embedding
@@ -33,7 +34,8 @@ from .losses import (
 from .norm import layer_norm
 from .pooling import max_pool2d, unfold
 
-__all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits", "conv1d", "conv2d", "cross_entropy", "dropout",
-           "elu", "embedding", "gelu", "hardsigmoid", "hardtanh", "kl_div", "l1_loss", "layer_norm", "leaky_relu",
-           "linear", "log_softmax", "logsumexp", "max_pool2d", "mse_loss", "nll_loss", "relu", "selu", "sigmoid",
-           "silu", "smooth_l1_loss", "softmax", "softplus", "tanh", "unfold"]
+__all__ = ["attention", "binary_cross_entropy", "binary_cross_entropy_with_logits", "conv1d", "conv2d",
+           "cross_entropy", "dropout", "elu", "embedding", "gelu", "hardsigmoid", "hardtanh", "kl_div", "l1_loss",
+           "layer_norm", "leaky_relu", "linear", "log_softmax", "logsumexp", "masked_softmax", "max_pool2d",
+           "mse_loss", "nll_loss", "relu", "selu", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softplus", "tanh",
+           "unfold"]

@@ -50,7 +50,8 @@ class Recurrent(Stack):
         residual: from the second layer on, a layer's input is added to its output; dense: a layer reads x and the
         outputs of all layers below.
     fused : bool or "auto"
-        Compiled, or readable steps on the tape.  "auto": compiled, unless the cell calls a step primitive.
+        Compiled, or readable steps on the tape.  "auto": compiled, unless the cell calls a step primitive that has no
+        machine code.
     checkpoint_every : int, "sqrt" or None
         Keep only the states at every so many steps, "sqrt": at sqrt(T) of them, and run the steps between them again in
         the backward pass.  Gradients of parameters are then summed segment by segment: equal but for rounding; all else
@@ -98,9 +99,9 @@ class Recurrent(Stack):
         if not callable(init):
             _one_of("init", init, INITS)
         self.fused = _one_of("fused", fused, (True, False, "auto"))
-        if fused is True and cell.opaque:
-            raise ValueError(f"Recurrent: fused=True, but {cell.name} calls a step primitive, which runs step by step: "
-                             "use fused='auto'")
+        if fused is True and not cell.compilable:
+            raise ValueError(f"Recurrent: fused=True, but {cell.name} calls a step primitive without machine code, "
+                             "which runs step by step: use fused='auto'")
         self.checkpoint_every = _every(checkpoint_every)
         if checkpoint_every is not None and not self.compiled:
             raise ValueError("Recurrent: checkpoint_every works on compiled cells; this one runs step by step")

@@ -169,7 +169,7 @@ class Stack(Module):
     @property
     def compiled(self) -> bool:
         """Do its steps run compiled?"""
-        return self.fused is not False and not self.cell.opaque
+        return self.fused is not False and self.cell.compilable
 
     def _reading(self, below: Sequence[Any]) -> Any:
         """What a layer reads, of x and of what all layers below hand on."""

@@ -9,8 +9,9 @@ import numpy as np
 
 from ... import kernels
 from ..primitive import Domain, as_array, case, operand, primitive, reals
-from .arithmetic import equal, where
+from .arithmetic import where
 from .axes import one_axis
+from .comparison import equal
 from .dtypes import paired
 from .shapes import reshape
 
