@@ -114,7 +114,8 @@ def beam_search(step: Step, state: Any, *, bos: Any, eos: int | None, max_length
                 coverage: Coverage | float | None = None, diversity_groups: int = 1, diversity: float = 0.0,
                 patience: float = 1.0, prefix_allowed: Callable[[int, list[int]], Iterable[int]] | None = None,
                 adjusters: Sequence[Adjuster] = (), stop: Callable[[list[int]], bool] | None = None,
-                trace: Literal[False] = False) -> list[list[Hypothesis]]: ...
+                trace: Literal[False] = False) -> list[list[Hypothesis]]:
+    """The sentences alone."""
 
 
 @overload
@@ -123,7 +124,8 @@ def beam_search(step: Step, state: Any, *, bos: Any, eos: int | None, max_length
                 coverage: Coverage | float | None = None, diversity_groups: int = 1, diversity: float = 0.0,
                 patience: float = 1.0, prefix_allowed: Callable[[int, list[int]], Iterable[int]] | None = None,
                 adjusters: Sequence[Adjuster] = (), stop: Callable[[list[int]], bool] | None = None,
-                trace: Literal[True]) -> tuple[list[list[Hypothesis]], list[Trace]]: ...
+                trace: Literal[True]) -> tuple[list[list[Hypothesis]], list[Trace]]:
+    """The sentences, and how they were found."""
 
 
 def beam_search(step: Step, state: Any, *, bos: Any, eos: int | None, max_length: Any, width: int = 10,
