@@ -43,7 +43,7 @@ def patterns(n, rng):
         family = "family friendly" if a["familyFriendly"] == "yes" else "not family friendly"
         food = f"{a['food']} food" if "food" in a else "food"
         found.append((a, str(rng.choice([
-            f"NAME is a {a['eatType']} in the {a['area']} . it serves {food} at {a['priceRange']} prices and is {family} .",
+            f"NAME is a {a['eatType']} in the {a['area']} . it serves {food} at {a['priceRange']} prices , {family} .",
             f"in the {a['area']} there is a {a['priceRange']} {a['eatType']} , NAME . it is {family} and has {food} .",
             f"NAME offers {food} . it is a {a['priceRange']} , {family} {a['eatType']} near the {a['area']} ."]))))
     return found
@@ -179,8 +179,8 @@ for name, model in tellers.items():
 # %%
 # Does it say what it was told?
 # -----------------------------
-# A fluent sentence about another restaurant is worth nothing. For the attributes whose values are words, count how often
-# a value that was told is said, and how often one is said that was not.
+# A fluent sentence about another restaurant is worth nothing. For the attributes whose values are words, count how
+# often a value that was told is said, and how often one is said that was not.
 
 
 def said(attributes, words):
@@ -226,7 +226,8 @@ def film(rng):
 
 
 rng = np.random.default_rng(3)
-words_of_films = data.Vocabulary(dict.fromkeys(["the", "dot", "moves", "then", *WAYS], 1), specials=(PADDING, BEGIN, END))
+words_of_films = data.Vocabulary(dict.fromkeys(["the", "dot", "moves", "then", *WAYS], 1),
+                                 specials=(PADDING, BEGIN, END))
 watcher = models.S2VT(27, len(words_of_films), 16, 64, rng=0)
 optimizer = optim.Adam(watcher.parameters(), lr=5e-3)
 
@@ -309,7 +310,8 @@ def check_told_step(answer):
     cell = cells.conditioned(cells.catalogue()["rnn"], 5)
     p = {name: rng.normal(size=shape) for name, shape in cell.parameter_shapes(3, 4).items()}
     expected, = cell.step(p, x, (h,), v=v)
-    np.testing.assert_allclose(answer(x, h, v, p["W_h_x"], p["W_h_h"], p["W_h_v"], p["b_h"]), expected.numpy(), atol=1e-12)
+    found = answer(x, h, v, p["W_h_x"], p["W_h_h"], p["W_h_v"], p["b_h"])
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-12)
 
 
 def check_saved(answer):
