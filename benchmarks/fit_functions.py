@@ -93,6 +93,14 @@ def tables(c: Format) -> list[tuple[str, Sequence[float], list[mp.mpf], mp.mpf]]
         series(divided(lambda r: (mp.cos(r) - 1 + r**2 / 2) / r**4), lambda k: (-1) ** k / mp.factorial(2 * k + 4)),
         lambda z: z**2 + mp.mpf("1e-12"), 0, quarter)
 
+    add("asin", c.asin,
+        series(divided(lambda x: (mp.asin(x) - x) / x**3),
+               lambda k: mp.binomial(2 * k + 2, k + 1) / (mp.mpf(4) ** (k + 1) * (2 * k + 3)), 1e-4),
+        lambda z: z + mp.mpf("1e-12"), 0, mp.mpf("0.2501"))
+    add("atan", c.atan,
+        series(divided(lambda t: (mp.atan(t) - t) / t**3), lambda k: mp.mpf(-1) ** (k + 1) / (2 * k + 3), 1e-4),
+        lambda z: z + mp.mpf("1e-12"), 0, (mp.tan(mp.pi / 8) * mp.mpf("1.001")) ** 2)
+
     slope, tiny = mp.sqrt(2 * mp.pi), mp.mpf("1e-25")
 
     def inverse(x: mp.mpf) -> mp.mpf:

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 
 NAMES = ("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "silu", "softplus", "erf", "gelu", "gelu_tanh", "sin",
-         "cos")
+         "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "rsqrt")
 STEP = 1 << 22
 
 
@@ -22,8 +22,8 @@ def sweep(name: str) -> tuple[float, float, int]:
     largest, place, wrong = 0.0, 0.0, 0
     for first in range(0, 1 << 32, STEP):
         x = np.arange(first, first + STEP, dtype=np.uint32).view(np.float32)
-        if name in ("sin", "cos"):
-            x = x[np.abs(x) <= 2.0**17]     # beyond, both are the C library's
+        if name in ("sin", "cos", "tan"):
+            x = x[np.abs(x) <= 2.0**17]     # beyond, all are the C library's
         if not len(x):
             continue
         result, truth = function(x), function(x.astype(np.float64))

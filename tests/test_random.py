@@ -27,7 +27,7 @@ def test_errors() -> None:
         random.normal(3, std=-1)
     with pytest.raises(ValueError, match="low=1, high=0"):
         random.uniform(3, 1, 0)
-    with pytest.raises(TypeError, match="dtype must be floating, got int64"):
+    with pytest.raises(TypeError, match="dtype must be float32 or float64, got int64"):
         random.normal(3, dtype=np.int64)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from .autograd.replay import Rng as Rng
+from .autograd.replay import generator
 from .autograd.tensor import Tensor, constant
-
-Rng = np.random.Generator | int | None
 
 
 def normal(shape: Any, mean: float = 0.0, std: float = 1.0, dtype: Any = np.float32, rng: Rng = None) -> Tensor:
@@ -37,7 +37,7 @@ def normal(shape: Any, mean: float = 0.0, std: float = 1.0, dtype: Any = np.floa
     """
     if std < 0:
         raise ValueError(f"normal: std must not be negative, got {std}")
-    return constant(np.asarray(np.random.default_rng(rng).normal(mean, std, shape), _floating(dtype, "normal")))
+    return constant(np.asarray(generator(rng).normal(mean, std, shape), _floating(dtype, "normal")))
 
 
 def uniform(shape: Any, low: float = 0.0, high: float = 1.0, dtype: Any = np.float32, rng: Rng = None) -> Tensor:
@@ -50,7 +50,7 @@ def uniform(shape: Any, low: float = 0.0, high: float = 1.0, dtype: Any = np.flo
     """
     if high < low:
         raise ValueError(f"uniform: high must not be below low, got low={low}, high={high}")
-    return constant(np.asarray(np.random.default_rng(rng).uniform(low, high, shape), _floating(dtype, "uniform")))
+    return constant(np.asarray(generator(rng).uniform(low, high, shape), _floating(dtype, "uniform")))
 
 
 def entropy(rng: Rng) -> int:
@@ -75,6 +75,6 @@ def stream(seed: int, name: str) -> np.random.Generator:
 
 def _floating(dtype: Any, who: str) -> Any:
     dtype = np.dtype(dtype)
-    if dtype.kind != "f":
-        raise TypeError(f"{who}: dtype must be floating, got {dtype}")
+    if dtype.kind != "f" or dtype.itemsize not in (4, 8):
+        raise TypeError(f"{who}: dtype must be float32 or float64, got {dtype}")
     return dtype

@@ -262,9 +262,9 @@ def test_a_wrong_rule_is_caught(monkeypatch):
 
 def test_a_slot_that_is_taken_too_early_is_caught(monkeypatch):
     from tinygrad_rnn.cells.analysis import Analysis
-    assert not caught("rnn_layernorm")
+    assert not caught("gru_layernorm")
     monkeypatch.setattr(Analysis, "last_reads", lambda self: [0.0] * len(self.products))
-    assert caught("rnn_layernorm")
+    assert caught("gru_layernorm")
 
 
 def test_a_lag_that_is_off_by_one_is_caught(monkeypatch):

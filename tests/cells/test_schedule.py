@@ -119,4 +119,4 @@ def test_many_kinds_of_products_find_neighbours_too():
 def test_a_wrong_reuse_is_seen(monkeypatch):
     monkeypatch.setattr(Analysis, "last_reads", lambda self: [0.0] * len(self.products))
     with pytest.raises(AssertionError):
-        test_a_place_is_written_before_it_is_read_and_not_twice_before("rnn_layernorm")
+        test_a_place_is_written_before_it_is_read_and_not_twice_before("gru_layernorm")

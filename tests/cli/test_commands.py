@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from tinygrad_rnn import models
+from tinygrad_rnn import metrics, models
 from tinygrad_rnn.cli import language, main
 from tinygrad_rnn.cli.arguments import above_zero, natural, positive, zero_or_more
 from tinygrad_rnn.data import corpora
-from tinygrad_rnn.train import checkpoint_path, loop, read
+from tinygrad_rnn.train import Checkpoints, checkpoint_path, loop, read
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TEXT = "".join(random.Random(3).choices("abcd e\r\n", k=300)) + "$ü"
@@ -79,7 +79,8 @@ def test_train_sample_eval(run: Run, text: Path) -> None:
     assert code == 0 and err == ""
     assert "novel.txt; 302 characters, 10 of them different" in out
     assert "training: 2 epochs; 3 streams, windows of 5" in out
-    assert {path.name for path in Path("runs/a").iterdir()} == {"checkpoint.safetensors", "curve.png"}
+    assert {path.name for path in Path("runs/a").iterdir()} == {
+        "checkpoint.safetensors", "checkpoint-00000000.safetensors", "best.safetensors", "curve.png"}
     last = out.splitlines()[-1]
     assert re.fullmatch(r"held-out: \d\.\d{3} bits/char", last)
     # The last line, longhand.
@@ -138,7 +139,7 @@ def test_warmup(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert code == 0 and done == [language.Options()] and "ready" in out and err == ""
 
 
-@pytest.mark.parametrize("arguments", ["-h", "train -h", "sample -h", "eval -h", "warmup -h", "--version"])
+@pytest.mark.parametrize("arguments", ["-h", "train -h", "sample -h", "eval -h", "warmup -h", "bleu -h", "--version"])
 def test_help(run: Run, arguments: str) -> None:
     code, out, err = run(*arguments.split())
     assert code == 0 and "tinygrad-rnn" in out and err == ""
@@ -148,6 +149,23 @@ def test_module_and_script_are_the_same(text: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "tinygrad_rnn", "train", "none"], capture_output=True, text=True,
                           env=os.environ | {"PYTHONPATH": str(ROOT)})
     assert done.returncode == 1 and done.stderr == "tinygrad-rnn: none: No such file or directory\n"
+
+
+def test_bleu(run: Run, text: Path) -> None:
+    Path("ref").write_text("The cat sat on the mat.\nA dog\u2028barks.\r\n", encoding="utf-8")
+    Path("other").write_text("A cat was on the mat.\nThe dog barked.", encoding="utf-8")
+    Path("hyp").write_text("the cat sat on a mat.\nA dog barks.\n", encoding="utf-8")
+    lines = [["the cat sat on a mat.", "A dog barks."], ["The cat sat on the mat.", "A dog\u2028barks."],
+             ["A cat was on the mat.", "The dog barked."]]
+    assert run("bleu", "ref", "hyp") == (0, f"{metrics.corpus_bleu(lines[0], lines[1:2])}\n", "")
+    options = ["--tokenize", "none", "--lowercase", "--smooth", "floor", "--smooth-value", 0.5]
+    assert run("bleu", "ref", "other", "hyp", *options) == (
+        0, f"{metrics.corpus_bleu(lines[0], lines[1:], 'floor', 0.5, 'none', True)}\n", "")
+    Path("short").write_text("one line\n")
+    fails(run("bleu", "ref", "short", "hyp"), "short has 1 lines, hyp has 2: line by line")
+    fails(run("bleu", "ref", "none"), "none: No such file")
+    for arguments in ("bleu ref", "bleu ref hyp --tokenize zh", "bleu ref hyp --smooth-value -1"):
+        fails(run(*arguments.split()), r"\(see tinygrad-rnn.* --help\)", 2)
 
 
 # ---- resume and force -----------------------------------------------------------------------------------------------
@@ -220,8 +238,54 @@ def test_runs_that_are_none(run: Run, text: Path, trained: Path) -> None:
         damaged.write_bytes(content)
         for command in (["sample", trained], ["eval", trained, text], ["train", text, "--resume", "--out", trained]):
             fails(run(*command), f"checkpoint.safetensors .*{words}|{words}")
-    for command in (["sample", "none"], ["eval", "none", text], ["sample", text]):
+    for command in (["sample", "none"], ["eval", "none", text], ["sample", text.parent]):
         fails(run(*command), "holds no run")
+    fails(run("sample", text), "novel.txt is damaged or no checkpoint")
+
+
+def test_a_damaged_checkpoint_and_the_one_before_it(run: Run, text: Path, trained: Path) -> None:
+    latest = checkpoint_path(trained)
+    data, losses = latest.read_bytes(), read(trained).training["losses"].tolist()
+    latest.unlink()         # best.safetensors is another name of it
+    latest.write_bytes(data[:-9])
+    fails(run("train", "--resume", "--out", trained), "damaged or cut short.*checkpoint-00000000.safetensors is whole: "
+          "rename it to checkpoint.safetensors to go on from there$")
+    assert run("sample", trained / "checkpoint-00000000.safetensors", "--length", 3)[0] == 0
+    os.replace(trained / "checkpoint-00000000.safetensors", latest)
+    assert run("train", text, "--resume", "--out", trained)[0] == 0
+    assert read(trained).training["losses"].tolist() == losses
+
+
+def test_two_processes_on_one_folder(run: Run, text: Path, trained: Path) -> None:
+    before = {path.name: path.read_bytes() for path in trained.iterdir()}
+    with Checkpoints(trained, "another process"):
+        for arguments in (["--resume"], ["--force", "--steps", 2, *SIZES]):
+            fails(run("train", text, "--out", trained, *arguments), f"run: in use by process {os.getpid()}$")
+        assert run("sample", trained, "--length", 3)[0] == 0        # reading disturbs no one
+    assert {path.name: path.read_bytes() for path in trained.iterdir()} == before
+    assert run("train", text, "--resume", "--out", trained)[0] == 0
+
+
+def test_the_last_checkpoints_and_the_best(run: Run, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class EachStep:
+        """Saves after every step."""
+
+        def __init__(self, save: Callable[[], object]) -> None:
+            self.save = save
+
+        def __call__(self, _: object) -> None:
+            self.save()
+
+    monkeypatch.setattr(language, "Saver", EachStep)
+    code, out, _ = run("train", text, "--out", "a", "--steps", 40, "--lr", 0.5, "--keep", 3, *SIZES)
+    steps = {path.name: read(path).step for path in Path("a").glob("*.safetensors")}
+    best = steps.pop("best.safetensors")
+    assert steps == {"checkpoint.safetensors": 40, "checkpoint-00000039.safetensors": 39,
+                     "checkpoint-00000038.safetensors": 38}
+    assert code == 0 and best < 40 and f"best on held-out text: a/best.safetensors, after step {best}\n" in out
+    assert read("a/best.safetensors").score < read("a").score
+    _, worse, _ = run("eval", "a", text)
+    assert worse != run("eval", "a/best.safetensors", text)[1]
 
 
 def test_prompts(run: Run, trained: Path) -> None:
@@ -234,7 +298,7 @@ def test_prompts(run: Run, trained: Path) -> None:
 @pytest.mark.parametrize("arguments", [
     "train --hidden 0", "train --layers -1", "train --embedding x", "train --seq-len 1.5", "train --batch 0",
     "train --lr 0", "train --lr nan", "train --lr inf", "train --seed -1", "train --epochs 0", "train --steps -3",
-    "train --minutes 0", "train --minutes -1", "train --sample-every 0", "train --steps 3 --epochs 2",
+    "train --minutes 0", "train --minutes -1", "train --sample-every 0", "train --keep 0", "train --steps 3 --epochs 2",
     "sample run --temperature -1", "sample run --temperature nan", "sample run --length -1", "sample run --seed x",
     "sample", "eval run", "", "dance", "train a b", "train --colour red",
 ])
@@ -263,7 +327,8 @@ def test_a_full_disk(run: Run, text: Path, monkeypatch: pytest.MonkeyPatch) -> N
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    fails(run("train", text, "--out", "a", "--steps", 1, *SIZES), "no space left on the disk")
+    fails(run("train", text, "--out", "a", "--steps", 1, *SIZES),
+          "a/checkpoint.safetensors: no checkpoint was written, No space left on device$")
     assert list(Path("a").iterdir()) == []
 
 

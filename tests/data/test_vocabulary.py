@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinygrad_rnn.data import Vocabulary
+from tinygrad_rnn.data import SPECIALS, Vocabulary
 
 WORDS = Counter("the cat and the dog and the bird".split())
 
@@ -80,13 +80,33 @@ def test_errors(call, error, match) -> None:
         call()
 
 
+def test_counts_follow_the_ids() -> None:
+    vocabulary = Vocabulary(WORDS, min_count=2, specials=["<unk>", "bird"])
+    assert vocabulary.tokens == ["<unk>", "bird", "the", "and"]
+    assert vocabulary.counts.dtype == np.int64 and vocabulary.counts.tolist() == [0, 1, 3, 2]
+    vocabulary.counts[0] = 9        # a copy
+    assert vocabulary.counts[0] == 0
+
+
+@given(st.lists(st.sampled_from("abcde"), min_size=1), st.integers(0, 30), st.integers(1, 3))
+def test_shards_merge_to_the_vocabulary_of_the_whole(tokens, cut, min_count) -> None:
+    total, shards = Counter(tokens), [Counter(tokens[:cut]), Counter(tokens[cut:])]
+    if max(total.values()) < min_count:
+        return
+    whole, merged = Vocabulary(total, min_count), Vocabulary.merge(shards, min_count)
+    assert merged == whole and merged.counts.tolist() == whole.counts.tolist()
+    halves = [Vocabulary(shard) for shard in shards if shard]
+    assert Vocabulary.merge(halves, min_count, specials=SPECIALS).tokens == ["<unk>", "<bos>", "<eos>", "<pad>",
+                                                                             *whole.tokens]
+
+
 # ---- files ----------------------------------------------------------------------------------------------------------
 @given(st.text(min_size=1), st.booleans())
 def test_files_round_trip(tmp_path_factory, text, special) -> None:
     path = tmp_path_factory.mktemp("vocabulary") / "v.json"
     vocabulary = Vocabulary(Counter(text + "\ud800\u2028\"\\"), specials=["<unk>"] * special)
     vocabulary.save(path)
-    assert Vocabulary.load(path) == vocabulary
+    assert Vocabulary.load(path) == vocabulary and (Vocabulary.load(path).counts == vocabulary.counts).all()
     assert [p.name for p in path.parent.iterdir()] == ["v.json"]
 
 
@@ -103,6 +123,8 @@ def test_equality_looks_at_tokens_and_specials() -> None:
     (b'{"format": "tinygrad_rnn.vocabulary", "version": 1, "specials": 0, "tokens": [1]}', "is damaged"),
     (b'{"format": "tinygrad_rnn.vocabulary", "version": 1, "specials": 3, "tokens": ["a"]}', "is damaged"),
     (b'{"format": "tinygrad_rnn.vocabulary", "version": 1, "specials": 0, "tokens": ["a", "a"]}', "stands twice"),
+    (b'{"format": "tinygrad_rnn.vocabulary", "version": 1, "specials": 0, "tokens": ["a"], "counts": []}', "one a tok"),
+    (b'{"format": "tinygrad_rnn.vocabulary", "version": 1, "specials": 0, "tokens": ["a"], "counts": [-1]}', "whole"),
     (b"[" * 100_000, "is not JSON"),
 ])
 def test_files_that_are_something_else(tmp_path, content, match) -> None:

@@ -41,7 +41,18 @@ TRUTH: dict[str, tuple[Callable[[mp.mpf], mp.mpf], tuple[float, float]]] = {
     "gelu_tanh": (lambda x: x * mp_sigmoid(mp.sqrt(8 / mp.pi) * (x + mp.mpf("0.044715") * x**3)), (-22, 8)),
     "sin": (mp.sin, (-200, 200)),
     "cos": (mp.cos, (-200, 200)),
+    "tan": (mp.tan, (-200, 200)),
+    "asin": (mp.asin, (-1, 1)),
+    "acos": (mp.acos, (-1, 1)),
+    "atan": (mp.atan, (-4, 4)),
+    "sinh": (mp.sinh, (-90, 90)),
+    "cosh": (mp.cosh, (-90, 90)),
+    "asinh": (mp.asinh, (-4, 4)),
+    "acosh": (mp.acosh, (1, 4)),
+    "atanh": (mp.atanh, (-1, 1)),
+    "rsqrt": (lambda x: 1 / mp.sqrt(x), (0, 4)),
 }
+CIRCULAR = ("sin", "cos", "tan")
 
 
 def numbers(dtype: type, interval: tuple[float, float], count: int) -> np.ndarray:
@@ -91,9 +102,9 @@ def worst(function: Callable[[np.ndarray], np.ndarray], name: str, x: np.ndarray
 @pytest.mark.parametrize("name", TRUTH)
 def test_within_4_ulp_of_the_true_value(name, dtype):
     x = numbers(dtype, TRUTH[name][1], 300)
-    if name in ("sin", "cos"):
+    if name in CIRCULAR:
         x = x[np.abs(x) < (1e5 if dtype is np.float32 else 1e9)]
-    if dtype is np.float64 and name in ("softplus", "sigmoid", "silu", "gelu_tanh", "gelu", "exp"):
+    if dtype is np.float64 and name in ("softplus", "sigmoid", "silu", "gelu_tanh", "gelu", "exp", "sinh", "cosh"):
         x = x[np.abs(x) < 1e6]     # mpmath would write down numbers of a million digits
     error, place = worst(getattr(elementwise, name), name, x)
     assert error <= 4, f"{name}({place!r}) is {error} ulp away"
@@ -104,7 +115,7 @@ def test_within_4_ulp_over_a_million_float32_bit_patterns(name):
     """Against the function in float64, which the test above holds to the truth."""
     function = getattr(elementwise, name)
     x = np.arange(0, 2**32, 4099, np.uint32).view(np.float32)
-    if name in ("sin", "cos"):
+    if name in CIRCULAR:
         x = x[np.abs(x) < 1e5]
     with np.errstate(all="ignore"):
         result, truth = function(x), function(x.astype(np.float64))
@@ -132,6 +143,16 @@ LIMITS = {
     "gelu_tanh": [(INF, INF), (-INF, -0.0), (0.0, 0.0), (-0.0, -0.0), (1000.0, 1000.0), (-1000.0, -0.0)],
     "sin": [(INF, NAN), (-INF, NAN), (0.0, 0.0), (-0.0, -0.0)],
     "cos": [(INF, NAN), (-INF, NAN), (0.0, 1.0), (-0.0, 1.0)],
+    "tan": [(INF, NAN), (-INF, NAN), (0.0, 0.0), (-0.0, -0.0)],
+    "asin": [(INF, NAN), (-1.5, NAN), (0.0, 0.0), (-0.0, -0.0), (1.0, math.pi / 2), (-1.0, -math.pi / 2)],
+    "acos": [(INF, NAN), (-1.5, NAN), (0.0, math.pi / 2), (1.0, 0.0), (-1.0, math.pi)],
+    "atan": [(INF, math.pi / 2), (-INF, -math.pi / 2), (0.0, 0.0), (-0.0, -0.0), (1.0, math.pi / 4)],
+    "sinh": [(INF, INF), (-INF, -INF), (0.0, 0.0), (-0.0, -0.0), (1e6, INF), (-1e6, -INF)],
+    "cosh": [(INF, INF), (-INF, INF), (0.0, 1.0), (-0.0, 1.0), (1e6, INF)],
+    "asinh": [(INF, INF), (-INF, -INF), (0.0, 0.0), (-0.0, -0.0)],
+    "acosh": [(INF, INF), (1.0, 0.0), (0.5, NAN), (-INF, NAN)],
+    "atanh": [(1.0, INF), (-1.0, -INF), (1.5, NAN), (-INF, NAN), (0.0, 0.0), (-0.0, -0.0)],
+    "rsqrt": [(INF, 0.0), (0.0, INF), (-1.0, NAN), (4.0, 0.5)],
     "relu": [(INF, INF), (-INF, 0.0), (3.0, 3.0)],
 }
 
@@ -148,7 +169,7 @@ def test_limits_and_signs_of_zero(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ["sin", "cos"])
+@pytest.mark.parametrize("name", CIRCULAR)
 def test_circular_functions_reduce_any_number_of_radians(name, dtype):
     x = np.array([1e5, 131072.5, 2e9, -2e9, 1e15, 1e22, 3e38, 1.7e308 if dtype is np.float64 else -3e38, 0.5], dtype)
     with mp.workdps(400):
@@ -282,7 +303,8 @@ def test_equal_to_the_oracle(name, dtype, rng):
     extra = {"leaky_relu": [0.1], "elu": [0.7], "leaky_relu_backward": ["x", 0.1], "elu_backward": ["x", "x", 0.7],
              }.get(name, ["x"] if name.endswith("_backward") else [])
     x, *others = ((rng.standard_normal((6, 37)) * 4).astype(dtype) if o == "x" else o for o in ["x", *extra])
-    x = np.abs(x) + 0.01 if name in ("log", "log1p") else x
+    x = np.abs(x) + 0.01 if name in ("log", "log1p", "rsqrt") else x
+    x = np.tanh(x) if name in ("asin", "acos", "atanh") else np.abs(x) + 1 if name == "acosh" else x
     result, expected = (getattr(module, name)(x, *others) for module in (elementwise, oracle))
     assert result.dtype == expected.dtype == dtype and result.shape == expected.shape
     np.testing.assert_allclose(result, expected, rtol=8 * np.finfo(dtype).eps, atol=8 * np.finfo(dtype).eps)

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from tinygrad_rnn.kernels import arrays, fold, oracle, reduce
 
 DTYPES = [np.float32, np.float64]
-NAMES = ["sum", "mean", "var", "max", "min"]
+NAMES = ["sum", "mean", "prod", "norm", "var", "max", "min"]
 
 
 def stated_sum(row: np.ndarray) -> float:
@@ -113,7 +113,8 @@ def test_nan_and_infinity(name):
             assert np.array_equal(np.isnan(function(x, 0)), [False, True, False])
             assert np.array_equal(np.isnan(function(x.T.copy(), 1)), [False, True, False])
             x[place, 1] = -np.inf
-            expected = {"sum": -math.inf, "mean": -math.inf, "var": math.nan, "min": -math.inf,
+            expected = {"sum": -math.inf, "mean": -math.inf, "norm": math.inf,
+                        "prod": -math.inf if n == 1 else math.nan, "var": math.nan, "min": -math.inf,
                         "max": 0 if n > 1 else -math.inf}[name]
             np.testing.assert_array_equal(function(x, 0)[1], expected)
 

@@ -106,7 +106,7 @@ def run_unit(function, reads, writes, table, rows, width, step, dtype) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("width", [1, 15, 16, 37])
 def test_a_unit_reads_and_writes_its_places(dtype, width, rng):
-    """Rows, a vector, a scalar; a result that is written, one that is added, one that is summed over the units."""
+    """Rows, a vector, a scalar; a result that is written, one that is added, the mean of one over the units."""
     steps, rows, step = 3, 4, 1
     wide = width + lanes(dtype) * 2
     memory = aligned((steps, rows, 2, wide), dtype)             # two columns of a padded group
@@ -115,26 +115,27 @@ def test_a_unit_reads_and_writes_its_places(dtype, width, rng):
     vector = aligned((wide,), dtype)
     vector[:] = rng.standard_normal(wide)
     scalar, widths = np.array([0.3], dtype), np.array([width], dtype)
-    totals = aligned((rows, lanes(dtype)), dtype)
-    totals[:] = np.nan
+    sums, means = aligned((rows, lanes(dtype)), dtype), np.full((rows, 1), np.nan, dtype)
+    sums[:] = np.nan
     before, tight_before = memory.copy(), tight.copy()
 
     def function(a, t, v, s):
         u = a*t + v
-        return u*s, u, a*a
+        return u*s, u, a*a, a*a
 
     row = units.Operand
     reads = (row(0), row(1, "row", True), row(2, "vector"), row(3, "scalar"))
-    writes = (row(0, "row"), row(1, "add", True), row(4, "total"))
-    table = [widths.ctypes.data, memory.ctypes.data, *memory.strides[:2], tight.ctypes.data, *tight.strides[:2],
-             vector.ctypes.data, 0, 0, scalar.ctypes.data, 0, 0, totals.ctypes.data, 0, totals.strides[0],
-             0, 0, 0, 0, memory.strides[2], 0, 0]
+    writes = (row(0, "row"), row(1, "add", True), row(4, "sum"), row(5, "mean"))
+    table = [widths.ctypes.data, width, memory.ctypes.data, *memory.strides[:2], tight.ctypes.data, *tight.strides[:2],
+             vector.ctypes.data, 0, 0, scalar.ctypes.data, 0, 0, sums.ctypes.data, 0, sums.strides[0],
+             means.ctypes.data, 0, means.strides[0], 0, 0, 0, 0, memory.strides[2], 0, 0, 0]
     run_unit(function, reads, writes, table, rows, width, step, dtype)
     a, t_, v, s = before[step, :, 0, :width], tight_before[step], vector[:width], scalar[0]
     tolerance = {"rtol": 1e-5 if dtype == np.float32 else 1e-13, "atol": 1e-5 if dtype == np.float32 else 1e-13}
     np.testing.assert_allclose(memory[step, :, 1, :width], (a * t_ + v) * s, **tolerance)
     np.testing.assert_allclose(tight[step], tight_before[step] + a * t_ + v, **tolerance)
-    np.testing.assert_allclose(totals.sum(1), (a * a).sum(1), **tolerance)
+    np.testing.assert_allclose(sums.sum(1), (a * a).sum(1), **tolerance)
+    np.testing.assert_allclose(means[:, 0], (a * a).mean(1), **tolerance)
     for other in (0, 2):
         np.testing.assert_array_equal(memory[other], before[other])
         np.testing.assert_array_equal(tight[other], tight_before[other])

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
+from tinygrad_rnn import decode
 from tinygrad_rnn.models.language_model import LanguageModel, Likelihood, _choose, detach, evaluate, sample
 
 V = 7
@@ -192,3 +193,24 @@ def test_the_caller_keeps_its_modes_between_tokens(model: LanguageModel) -> None
 def test_sample_refuses_at_once(model: LanguageModel, arguments: tuple, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         sample(model, *arguments)
+
+
+# ---- decoding -------------------------------------------------------------------------------------------------------
+def test_a_decoder_says_what_the_model_says(model: LanguageModel, ids: np.ndarray) -> None:
+    """Log-probabilities of what was found, against the model over the whole sequence; from a state in the middle."""
+    _, state = model(ids[:20].reshape(10, 2))
+    step, start = model.decoder(state, 2)
+    found = decode.beam_search(step, start, bos=[3, 4], eos=0, max_length=9, width=4, n_best=2)
+    assert [[one] for one in decode.score_sentences(step, start, [one[0].tokens for one in found], bos=[3, 4], eos=0,
+                                                    alpha=0.7)] == [one[:1] for one in found]
+    for column, hypotheses in enumerate(found):
+        for one in hypotheses:
+            x = np.array([3 + column, *one.tokens[:-1]])[:, None]
+            logits, _ = model(x, tuple(part[:, column:column + 1] for part in state))
+            log_probs = tg.log_softmax(logits, -1).numpy()[np.arange(len(x)), 0, one.tokens]
+            np.testing.assert_allclose(one.token_log_probs, log_probs, atol=1e-5)
+
+
+def test_greedy_decoding_is_sampling_at_temperature_zero(model: LanguageModel) -> None:
+    ((found,),) = decode.greedy(*model.decoder(), bos=2, eos=None, max_length=12)
+    assert found.tokens == list(sample(model, [2], 12, 0))

@@ -110,7 +110,7 @@ def test_embedding_names_what_does_not_fit() -> None:
     with pytest.raises(TypeError, match="id must be integers, got dtype float64"):
         layer(np.array([0.0]))
     for arguments, match in (({"padding_idx": 5}, "padding_idx must be an id of 5 rows, got 5"),
-                             ({"max_norm": 0}, "max_norm must be positive"), ({"sparse": True}, "not available yet")):
+                             ({"max_norm": 0}, "max_norm must be positive")):
         with pytest.raises(ValueError, match=match):
             nn.Embedding(5, 2, **arguments)
 
@@ -206,3 +206,34 @@ def test_functional_forms_are_the_layers(rng) -> None:
         np.testing.assert_array_equal(functional.layer_norm(x, (4,)).numpy(), nn.LayerNorm(4)(x).numpy())
     with pytest.raises(ValueError, match="between 0 and 1"):
         functional.dropout(x, 2)
+
+
+def test_embedding_of_words_that_have_vectors():
+    from tinygrad_rnn.data import Vocabulary
+    from tinygrad_rnn.embeddings import KeyedVectors
+
+    rng = np.random.default_rng(0)
+    kv = KeyedVectors([f"w{k}" for k in range(500)], 3 + 2 * rng.standard_normal((500, 4)))
+    assert np.array_equal(nn.Embedding.from_pretrained(kv).weight.numpy(), kv.vectors)
+    vocabulary = Vocabulary({f"w{k}": 1 for k in range(300, 700)}, specials=["<unk>"])
+    layer = nn.Embedding.from_pretrained(kv, vocabulary, freeze=True, rng=1)
+    known = np.array([token in kv for token in vocabulary.tokens])
+    table = layer.weight.numpy()
+    assert layer.found == known.mean() == 200 / 401 and not layer.weight.requires_grad
+    assert all(np.array_equal(table[k], kv[token]) for k, token in enumerate(vocabulary.tokens) if known[k])
+    # As the rows that were found, in each dimension: 201 draws, five standard errors.
+    assert np.abs(table[~known].mean(0) - table[known].mean(0)).max() < 5 * 2 / 201**0.5
+    assert np.abs(table[~known].std(0) - table[known].std(0)).max() < 5 * 2 / 402**0.5
+    again = nn.Embedding.from_pretrained(kv, vocabulary, rng=1).weight.numpy()
+    assert np.array_equal(table, again) and nn.Embedding.from_pretrained(kv, ["q"], rng=1).found == 0
+    assert not nn.Embedding.from_pretrained(kv, ["q"], missing="zeros").weight.numpy().any()
+    named = nn.Embedding.from_pretrained(kv, ["w1", "q"], missing=lambda word: np.full(4, len(word)))
+    assert named.weight.numpy()[1].tolist() == [1] * 4 and named.found == 0.5
+    with pytest.raises(ValueError, match=r"missing\('q'\) must give shape \(4,\)"):
+        nn.Embedding.from_pretrained(kv, ["q"], missing=lambda word: np.ones(3))
+    with pytest.raises(ValueError, match="missing must be"):
+        nn.Embedding.from_pretrained(kv, ["q"], missing="mean")
+    with pytest.raises(TypeError, match="no words"):
+        nn.Embedding.from_pretrained(kv.vectors, vocabulary)
+    with pytest.raises(ValueError, match="no words"):
+        nn.Embedding.from_pretrained(kv, [])

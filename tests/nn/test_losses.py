@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import log_softmax, nn, tensor
-from tinygrad_rnn.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss, nll_loss
+from tinygrad_rnn.nn.functional import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    smooth_l1_loss,
+)
 from tinygrad_rnn.testing import gradcheck
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -159,6 +168,75 @@ def test_an_off_by_one_mask_is_caught(rng, monkeypatch) -> None:
         test_what_lies_beyond_a_length_is_harmless(rng)
 
 
+# ---- the other elementwise ones -------------------------------------------------------------------------------------
+def by_hand(losses: np.ndarray, reduction: str, lengths) -> np.ndarray:
+    """Reduce what is within the lengths."""
+    real = np.ones(losses.shape, bool)
+    if lengths is not None:
+        real &= (np.arange(len(losses))[:, None] < lengths)[:, :, None]
+    kept = np.where(real, losses, 0)
+    return {"none": kept, "sum": kept.sum(), "mean": kept.sum() / real.sum()}[reduction]
+
+
+@pytest.mark.parametrize(("reduction", "ragged"), list(itertools.product(REDUCTIONS, (False, True))))
+def test_the_others(reduction, ragged, rng) -> None:
+    x, y = rng.normal(size=(4, 3, 2)) * 2, rng.uniform(0, 1, (4, 3, 2))
+    p, w = rng.uniform(0.05, 0.95, (4, 3, 2)), rng.uniform(0.5, 2, 2)
+    y[0, 0] = 0, 1
+    lengths = np.array([4, 1, 3]) if ragged else None
+    if ragged:      # what lies beyond may be anything
+        x[3, 1], p[3, 1] = np.nan, np.nan
+    d = np.abs(x - y)
+    with np.errstate(all="ignore"):
+        entropy = np.where(y > 0, y * np.log(np.where(y > 0, y, 1)), 0)
+        cases = [
+            (lambda x: l1_loss(x, y, reduction, lengths=lengths), nn.L1Loss(reduction), x, d),
+            (lambda x: smooth_l1_loss(x, y, reduction, lengths=lengths), nn.SmoothL1Loss(reduction), x,
+             np.where(d < 1, d * d / 2, d - 0.5)),
+            (lambda x: smooth_l1_loss(x, y, reduction, 0.3, lengths=lengths), nn.SmoothL1Loss(reduction, 0.3), x,
+             np.where(d < 0.3, d * d / 0.6, d - 0.15)),
+            (lambda x: kl_div(x, y, reduction, lengths=lengths), nn.KLDivLoss(reduction), x, entropy - y * x),
+            (lambda x: kl_div(x, y, reduction, True, lengths=lengths), nn.KLDivLoss(reduction, True), x,
+             np.exp(y) * (y - x)),
+            (lambda x: binary_cross_entropy(x, y, w, reduction, lengths=lengths), nn.BCELoss(w, reduction), p,
+             -w * (y * np.log(p) + (1 - y) * np.log(1 - p))),
+        ]
+    for loss, module, inputs, expected in cases:
+        expected = by_hand(expected, reduction, lengths)
+        np.testing.assert_allclose(loss(inputs).numpy(), expected, rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(module.astype(np.float64)(inputs, y, lengths).numpy(), expected, rtol=1e-12,
+                                   atol=1e-13)
+        if not ragged:
+            gradcheck(loss, [inputs])
+    np.testing.assert_allclose(smooth_l1_loss(p, y, beta=0).item(), l1_loss(p, y).item())
+
+
+def test_a_divergence_is_one() -> None:
+    """At least 0, 0 for equal distributions, and the mean over the batch as the books have it."""
+    rng = np.random.default_rng(2)
+    p, q = (np.exp(a) / np.exp(a).sum(-1, keepdims=True) for a in rng.normal(size=(2, 5, 4)))
+    value = kl_div(np.log(p), q, "batchmean").item()
+    np.testing.assert_allclose(value, (q * np.log(q / p)).sum(-1).mean())
+    assert value > 0 and abs(kl_div(np.log(q), q, "batchmean").item()) < 1e-15
+    lengths = np.array([2])
+    ragged = kl_div(np.log(p)[:, None], q[:, None], "batchmean", lengths=lengths).item()
+    np.testing.assert_allclose(ragged, kl_div(np.log(p[:2]), q[:2], "batchmean").item())
+
+
+def test_certain_probabilities_have_a_finite_loss() -> None:
+    x = tensor([0.0, 1.0, 0.0, 1.0], requires_grad=True)
+    losses = binary_cross_entropy(x, tensor([0.0, 1.0, 1.0, 0.0]), reduction="none")
+    assert losses.tolist() == [0, 0, 100, 100]
+    losses.sum().backward()
+    assert np.isfinite(x.grad.data).all()
+
+
+def test_the_two_binary_losses_agree(rng) -> None:
+    x, y = rng.normal(size=20), rng.uniform(0, 1, 20)
+    np.testing.assert_allclose(binary_cross_entropy(tg.sigmoid(tensor(x)), y).item(),
+                               binary_cross_entropy_with_logits(x, y).item(), rtol=1e-12)
+
+
 # ---- what is refused ------------------------------------------------------------------------------------------------
 X, T3 = np.zeros((4, 3), np.float32), np.zeros(4, np.int64)
 
@@ -185,6 +263,10 @@ X, T3 = np.zeros((4, 3), np.float32), np.zeros(4, np.int64)
     (lambda: mse_loss(X, X.astype(int)), TypeError, "target must be floating, got int64"),
     (lambda: mse_loss(X[:, 0], X[:, 0], lengths=[1]), ValueError, r"must be \(T, B, ...\), got \(4,\)"),
     (lambda: mse_loss(X[:0], X[:0]), ValueError, "a mean over nothing"),
+    (lambda: binary_cross_entropy(X + 2, X), ValueError, "must hold probabilities, between 0 and 1, got 2.0 to 2.0"),
+    (lambda: smooth_l1_loss(X, X, beta=-1), ValueError, "beta must not be negative, got -1"),
+    (lambda: kl_div(X, X, "avg"), ValueError, "reduction must be one of"),
+    (lambda: kl_div(X[:0], X[:0], "batchmean"), ValueError, "kl_div: a mean over nothing"),
     (lambda: binary_cross_entropy_with_logits(X, X, np.ones(4)), ValueError, r"weight of shape \(4,\) does not"),
 ])
 def test_errors(call, error, match) -> None:

@@ -110,9 +110,10 @@ def test_any_lengths(kind, T, B, reverse, data) -> None:
     compare(kind, layer, T, B, lengths, reverse, np.random.default_rng(data.draw(st.integers(0, 99))))
 
 
+@pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("kind", KINDS)
-def test_at_real_sizes(kind, rng) -> None:
-    compare(kind, KINDS[kind](65, 131, rng=1), 7, 5, rng=rng)
+def test_at_real_sizes(kind, layers, rng) -> None:
+    compare(kind, KINDS[kind](65, 131, layers, rng=1), 7, 5, rng=rng)
 
 
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])

@@ -94,7 +94,51 @@ def test_further_inputs(fused, rng) -> None:
         stepper(x[0], v=v[0])
 
 
+@pytest.mark.parametrize("kind", LAYERS)
+def test_any_number_of_rows_from_any_state(kind, rng) -> None:
+    """Rows first in the state; their number changes from call to call; each row as if it were alone."""
+    layer = LAYERS[kind]()
+    layer.eval()
+    step, x = layer.row_stepper(), rng.normal(size=(4, 6, 3)).astype(np.float32)
+    _, initial = layer(x)
+    state = step.start(initial, 6)
+    assert all(a.shape[0] == 6 for a in arrays(state))
+    y, after = step(x[0], state)
+    y = y.copy()
+    whole, _ = layer(x[:1], initial)
+    same(y, whole.numpy()[0])
+    chosen = [5, 0, 0]
+    fewer = tuple(tuple(a[chosen] for a in one) for one in after)
+    z, last = step(x[1, :3], fewer)
+    z = z.copy()
+    for k, row in enumerate(chosen):
+        alone, end = step(x[1, k:k + 1], tuple(tuple(a[row:row + 1] for a in one) for one in after))
+        same(z[k:k + 1], alone)
+        for a, b in zip(arrays(last), arrays(end), strict=True):
+            same(a[k:k + 1], b)
+    zeros = step.start(batch=2)
+    same(step(x[2, :2], zeros)[0], layer(x[2:3, :2])[0].numpy()[0])
+
+
+def test_many_rows_by_threads_and_few_without(rng, threads) -> None:
+    from tinygrad_rnn.kernels import set_num_threads
+
+    layer, x = nn.GRU(40, 100, rng=1), rng.normal(size=(70, 40)).astype(np.float32)
+    results = []
+    for n in (1, 2, 3):
+        set_num_threads(n)
+        step = layer.row_stepper()
+        results.append([step(x[:rows], step.start(batch=rows))[0].copy() for rows in (70, 2, 33, 70, 1)])
+    for result in results:
+        for found, whole in zip(result, results[0]):
+            same(found, whole)
+            same(found, results[0][0][:len(found)])
+
+
 @pytest.mark.parametrize(("call", "error", "match"), [
+    (lambda: nn.LSTM(3, 5, bidirectional=True).row_stepper(), ValueError, "the layer is bidirectional"),
+    (lambda: nn.Recurrent(GATED, 3, 5).row_stepper(), ValueError, "the cell has further inputs, v, u"),
+    (lambda: nn.LSTM(3, 5).row_stepper()(np.zeros((1, 4), np.float32), ()), ValueError, r"D = 3, got \(1, 4\)"),
     (lambda: nn.LSTM(3, 5, bidirectional=True).stepper(), ValueError, "the layer is bidirectional"),
     (lambda: nn.LSTM(3, 5).stepper(batch=0), ValueError, "batch must be at least 1"),
     (lambda: nn.LSTM(3, 5).stepper(batch=2)(np.zeros(3, np.float32)), ValueError, r"= \(2, 3\), got \(3,\)"),

@@ -35,6 +35,14 @@ def rmsprop(p, g, s, lr, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0, cente
     return p - lr * s["v"]
 
 
+def adadelta(p, g, s, lr, rho=0.9, eps=1e-6, weight_decay=0, maximize=False):
+    g = (-g if maximize else g) + weight_decay * p
+    s["s"] = rho * s.get("s", 0) + (1 - rho) * g ** 2
+    step = np.sqrt(s.get("u", 0) + eps) / np.sqrt(s["s"] + eps) * g
+    s["u"] = rho * s.get("u", 0) + (1 - rho) * step ** 2
+    return p - lr * step
+
+
 def adam(p, g, s, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, maximize=False, decoupled=False):
     g = -g if maximize else g
     if decoupled:
@@ -64,13 +72,15 @@ CASES = [
     (optim.RMSprop, rmsprop, {"lr": 0.01}),
     (optim.RMSprop, rmsprop, {"lr": 0.01, "alpha": 0.9, "eps": 1e-3, "weight_decay": 0.1, "maximize": True}),
     (optim.RMSprop, rmsprop, {"lr": 0.01, "momentum": 0.9, "centered": True}),
+    (optim.Adadelta, adadelta, {"lr": 1.0}),
+    (optim.Adadelta, adadelta, {"lr": 0.5, "rho": 0.8, "eps": 1e-2, "weight_decay": 0.1, "maximize": True}),
     (optim.Adam, adam, {"lr": 0.01}),
     (optim.Adam, adam, {"lr": 0.01, "betas": (0.5, 0.9), "eps": 1e-3, "weight_decay": 0.1, "maximize": True}),
     (optim.Adam, adam, {"lr": 0.01, "amsgrad": True, "betas": (0.9, 0.5)}),
     (optim.AdamW, adamw, {"lr": 0.01}),
     (optim.AdamW, adamw, {"lr": 0.01, "weight_decay": 0.3, "amsgrad": True, "maximize": True}),
 ]
-KINDS = [optim.SGD, optim.Adagrad, optim.RMSprop, optim.Adam, optim.AdamW]
+KINDS = [optim.SGD, optim.Adagrad, optim.RMSprop, optim.Adam, optim.AdamW, optim.Adadelta]
 
 
 def gradient(parameter: nn.Parameter, rng: np.random.Generator) -> np.ndarray:
@@ -194,6 +204,7 @@ P = nn.Parameter([1.0])
     (lambda: optim.SGD([P], momentum=0.9, dampening=0.1, nesterov=True), ValueError, "nesterov"),
     (lambda: optim.Adagrad([P], lr_decay=-1), ValueError, "lr_decay"),
     (lambda: optim.RMSprop([P], alpha=-1), ValueError, "alpha"),
+    (lambda: optim.Adadelta([P], rho=1.5), ValueError, "Adadelta: rho must be between 0 and 1, got 1.5"),
 ])
 def test_errors(call, error, match) -> None:
     with pytest.raises(error, match=match):
@@ -290,7 +301,7 @@ def test_loading_lists_every_fault_and_changes_nothing(rng) -> None:
 def test_training_reaches_a_minimum() -> None:
     """From the layers to the step: each optimizer fits y = 2 x - 1."""
     x = np.linspace(-1, 1, 20, dtype=np.float32)[:, None]
-    for kind, lr in zip(KINDS, (0.5, 0.5, 0.02, 0.05, 0.05)):
+    for kind, lr in zip(KINDS, (0.5, 0.5, 0.02, 0.05, 0.05, 5.0)):
         layer = nn.Linear(1, 1, rng=0)
         optimizer = kind(layer.parameters(), lr=lr, weight_decay=0)
         for _ in range(200):

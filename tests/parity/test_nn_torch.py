@@ -206,6 +206,16 @@ def test_our_state_loads_into_theirs(kind, rng) -> None:
     ("ELU", (0.5,), (3, 4)), ("GELU", (), (3, 4)), ("GELU", ("tanh",), (3, 4)), ("SiLU", (), (3, 4)),
     ("Softplus", (2.0,), (3, 4)),
     ("Softmax", (1,), (3, 4, 2)), ("LogSoftmax", (-1,), (3, 4)),
+    ("Conv1d", (4, 6, 3), (2, 4, 9)), ("Conv1d", (4, 6, 3, 2, 1, 2, 2), (2, 4, 9)), ("Conv1d", (4, 6, 3), (4, 9)),
+    ("Conv2d", (4, 6, 3), (2, 4, 7, 9)), ("Conv2d", (4, 6, (2, 3), (2, 1), (1, 2), (1, 2), 2), (2, 4, 7, 9)),
+    ("Conv2d", (4, 8, 1), (2, 4, 7, 9)), ("Conv2d", (4, 4, 3, 1, "same", 2, 4, False), (2, 4, 7, 9)),
+    ("Conv2d", (4, 6, 3, 1, 1, 1, 1, True, "reflect"), (2, 4, 7, 9)), ("Conv2d", (4, 6, 3), (4, 7, 9)),
+    ("Conv2d", (4, 6, 3, 2, (1, 2), 1, 1, True, "replicate"), (2, 4, 7, 9)),
+    ("Conv1d", (4, 6, 2, 1, "same", 1, 1, True, "circular"), (2, 4, 9)),
+    ("MaxPool2d", (2,), (2, 3, 6, 7)), ("MaxPool2d", ((3, 2), (2, 1), 1, (1, 2)), (2, 3, 6, 7)),
+    ("MaxPool2d", (3, 2, 1, 1, False, True), (2, 3, 6, 8)), ("MaxPool2d", (2, 3, 0, 1, False, True), (3, 6, 7)),
+    ("Unfold", (2,), (2, 3, 4, 5)), ("Unfold", ((2, 3), (1, 2), (1, 0), (2, 1)), (2, 3, 6, 7)),
+    ("Unfold", (2,), (3, 4, 5)),
 ])
 def test_layers(name, arguments, shape, rng) -> None:
     options = {"approximate": arguments[0]} if arguments == ("tanh",) else {}
@@ -260,6 +270,7 @@ def test_cross_entropy(reduction, smoothing, weighted, ignored, shape, rng) -> N
         close(x.grad, their_x.grad)
 
 
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")     # PyTorch's about its kl_div
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_elementwise_losses(reduction, rng) -> None:
     logits, y = 3 * rng.normal(size=(4, 5)), rng.uniform(0, 1, (4, 5))
@@ -267,6 +278,14 @@ def test_elementwise_losses(reduction, rng) -> None:
     F, G, T = functional, torch.nn.functional, torch.tensor
     for ours, theirs in (
         (lambda x: F.mse_loss(x, y, reduction=reduction), lambda x: G.mse_loss(x, T(y), reduction=reduction)),
+        (lambda x: F.l1_loss(x, y, reduction), lambda x: G.l1_loss(x, T(y), reduction=reduction)),
+        (lambda x: F.smooth_l1_loss(x, y, reduction, 0.7), lambda x: G.smooth_l1_loss(x, T(y), reduction=reduction,
+                                                                                      beta=0.7)),
+        (lambda x: F.kl_div(x, y, reduction), lambda x: G.kl_div(x, T(y), reduction=reduction)),
+        (lambda x: F.kl_div(x, y, reduction, True), lambda x: G.kl_div(x, T(y), reduction=reduction, log_target=True)),
+        (lambda x: F.kl_div(x, y, "batchmean"), lambda x: G.kl_div(x, T(y), reduction="batchmean")),
+        (lambda x: F.binary_cross_entropy(F.sigmoid(x), y, w, reduction),
+         lambda x: G.binary_cross_entropy(torch.sigmoid(x), T(y), T(w), reduction=reduction)),
         (lambda x: F.binary_cross_entropy_with_logits(x, y, reduction=reduction),
          lambda x: G.binary_cross_entropy_with_logits(x, T(y), reduction=reduction)),
         (lambda x: F.binary_cross_entropy_with_logits(x, y, w, reduction, p),
@@ -283,7 +302,7 @@ def test_elementwise_losses(reduction, rng) -> None:
 # ---- starts ---------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(("name", "arguments"), [
     ("Linear", (50, 400)), ("Embedding", (300, 100)), ("LayerNorm", (10,)), ("RNN", (30, 100)), ("LSTM", (30, 100, 2)),
-    ("GRU", (30, 100, 1)),
+    ("GRU", (30, 100, 1)), ("Conv1d", (40, 60, 5)), ("Conv2d", (40, 60, 3, 1, 0, 1, 2)),
 ])
 def test_starting_distributions(name, arguments) -> None:
     """The same mean, deviation and extremes, parameter by parameter."""
@@ -344,3 +363,12 @@ def test_clipping_gradients_that_are_not_finite(bad) -> None:
     ours.grad, theirs.grad = tensor(g), torch.tensor(g)
     close(nn.utils.clip_grad_norm_([ours], 1.0), torch.nn.utils.clip_grad_norm_([theirs], 1.0))
     close(ours.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("arguments", [(2,), (3, 2, 1), ((2, 3), 1, (1, 0), 2)])
+def test_positions_of_largest_elements(arguments, rng) -> None:
+    x = rng.integers(0, 5, (2, 3, 6, 7)).astype(float)
+    a, b = functional.max_pool2d(x, *arguments, return_indices=True)
+    c, d = torch.nn.functional.max_pool2d(torch.tensor(x), *arguments, return_indices=True)
+    close(a, c)
+    np.testing.assert_array_equal(b.data, d.numpy())

@@ -24,6 +24,8 @@ CASES = [
                                       eps=[1e-10, 1e-2], maximize=[False, True])),
     *(("RMSprop", o) for o in options(alpha=[0.99, 0.8], eps=[1e-8, 1e-2], weight_decay=[0, 0.1], momentum=[0, 0.9],
                                       centered=[False, True], maximize=[False, True])),
+    *(("Adadelta", o) for o in options(lr=[1.0, 0.3], rho=[0.9, 0.5], eps=[1e-6, 1e-2], weight_decay=[0, 0.1],
+                                       maximize=[False, True])),
     *((kind, o) for kind in ("Adam", "AdamW")
       for o in options(lr=[0.01], betas=[(0.9, 0.999), (0.5, 0.8)], eps=[1e-8, 1e-2], weight_decay=[0, 0.1],
                        amsgrad=[False, True], maximize=[False, True])),
@@ -47,7 +49,7 @@ def test_twenty_steps(kind, arguments, rng) -> None:
             np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["SGD", "Adagrad", "RMSprop", "Adam", "AdamW"])
+@pytest.mark.parametrize("kind", ["SGD", "Adagrad", "RMSprop", "Adadelta", "Adam", "AdamW"])
 def test_arguments_and_defaults(kind) -> None:
     theirs = inspect.signature(getattr(torch.optim, kind)).parameters
     for name, parameter in inspect.signature(getattr(optim, kind)).parameters.items():
@@ -65,6 +67,8 @@ SCHEDULES = [
     lambda s, o: s.CosineAnnealingLR(o, 7), lambda s, o: s.CosineAnnealingLR(o, 7, 0.01), lambda s, o: s.LinearLR(o),
     lambda s, o: s.LinearLR(o, 1.0, 0.1, 9), lambda s, o: s.LambdaLR(o, lambda t: 0.95 ** t),
     lambda s, o: s.LambdaLR(o, [lambda t: 0.95 ** t, lambda t: 1 / (t + 1)]),
+    lambda s, o: s.OneCycleLR(o, 0.5, 21), lambda s, o: s.OneCycleLR(o, [0.5, 0.1], epochs=3, steps_per_epoch=10),
+    lambda s, o: s.OneCycleLR(o, 0.5, 30, pct_start=0.2, anneal_strategy="linear", three_phase=True, div_factor=5.0),
     lambda s, o: s.SequentialLR(o, [s.LinearLR(o, 0.1, 1.0, 5), s.ExponentialLR(o, 0.9)], [5]),
     lambda s, o: s.SequentialLR(o, [s.LinearLR(o, 0.1, 1.0, 4), s.StepLR(o, 3), s.LinearLR(o, 1.0, 0.0, 5)], [4, 9]),
 ]
@@ -81,6 +85,30 @@ def test_schedules(make) -> None:
         for _ in range(20):
             expected = [group["lr"] for group in b.param_groups]
             np.testing.assert_allclose(ours.get_last_lr(), expected, rtol=1e-9, atol=1e-15)
+            np.testing.assert_allclose([group["momentum"] for group in a.param_groups],
+                                       [group["momentum"] for group in b.param_groups])
             b.step()
             ours.step()
             theirs.step()
+
+
+@pytest.mark.parametrize("given", options(mode=["min", "max"], threshold_mode=["rel", "abs"], cooldown=[0, 2],
+                                          min_lr=[0, [0.01, 0.02]]))
+def test_plateaus(given, rng) -> None:
+    a = optim.SGD([{"params": [nn.Parameter([1.0])]}, {"params": [nn.Parameter([1.0])], "lr": 0.03}], lr=0.2)
+    b = torch.optim.SGD([{"params": [torch.zeros(1, requires_grad=True)]},
+                         {"params": [torch.zeros(1, requires_grad=True)], "lr": 0.03}], lr=0.2)
+    ours = S.ReduceLROnPlateau(a, patience=1, factor=0.6, threshold=0.05, **given)
+    theirs = R.ReduceLROnPlateau(b, patience=1, factor=0.6, threshold=0.05, **given)
+    for metric in rng.uniform(0.5, 2, 60):
+        ours.step(metric)
+        theirs.step(metric)
+        np.testing.assert_allclose(ours.get_last_lr(), theirs.get_last_lr())
+
+
+@pytest.mark.parametrize("kind", ["StepLR", "ExponentialLR", "LinearLR", "CosineAnnealingLR", "OneCycleLR",
+                                  "ReduceLROnPlateau"])
+def test_arguments_and_defaults_of_schedules(kind) -> None:
+    ours, theirs = (inspect.signature(getattr(m, kind)).parameters for m in (S, R))
+    assert list(ours) == list(theirs)[:len(ours)]
+    assert all(parameter.default == theirs[name].default for name, parameter in ours.items())

@@ -47,13 +47,15 @@ def test_into_a_layer_of_the_same_equations_alone(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("content", [
-    {"kind": "a poem"}, {"kind": "recurrent layer"},
-    {"kind": "recurrent layer", "cell": "h = __import__('os').system('true')", "options": {}, "weights": {}},
-    {"kind": "recurrent layer", "cell": "h = tanh(W(x, h_prev))", "options": {"size": 3}, "weights": {}},
+    {}, {"cell": "h = __import__('os').system('true')", "options": {}, "weights": {}},
+    {"cell": "h = tanh(W(x, h_prev))", "options": {"size": 3}, "weights": {}},
 ])
 def test_files_that_hold_no_layer(content, tmp_path) -> None:
-    checkpoint.save(tmp_path / "file", content)
-    with pytest.raises(train.CheckpointError, match="holds no"):
+    checkpoint.save(tmp_path / "file", content, "recurrent layer")
+    with pytest.raises(train.CheckpointError, match="holds no whole recurrent layer"):
+        train.load_layer(tmp_path / "file")
+    checkpoint.save(tmp_path / "file", content, "a poem")
+    with pytest.raises(train.CheckpointError, match="of something else: of kind 'a poem', not 'recurrent layer'"):
         train.load_layer(tmp_path / "file")
 
 

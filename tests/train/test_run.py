@@ -1,12 +1,7 @@
 """A run on disk: what comes back, and what is refused."""
 
 import dataclasses
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +9,9 @@ import numpy as np
 import pytest
 
 from tinygrad_rnn.data import split
-from tinygrad_rnn.models import sample
-from tinygrad_rnn.train import CheckpointError, Options, Run, checkpoint, checkpoint_path, read
+from tinygrad_rnn.models import evaluate, sample
+from tinygrad_rnn.train import CheckpointError, Checkpoints, Options, Run, checkpoint, checkpoint_path, read, run
+from tinygrad_rnn.train.run import KIND
 
 TEXT = "".join(random.Random(2).choices("abcd e\n", k=400))
 SMALL = Options(hidden=6, embedding=4, seq_len=5, batch=3, steps=30)
@@ -25,9 +21,13 @@ SMALL = Options(hidden=6, embedding=4, seq_len=5, batch=3, steps=30)
 def saved(tmp_path: Path) -> Path:
     """A folder with a run, ten steps old."""
     run = Run(TEXT, SMALL, "novel.txt")
-    list(zip(range(10), run.training.steps()))
-    run.save(tmp_path)
-    return tmp_path
+    with Checkpoints(tmp_path, KIND) as checkpoints:
+        for _ in run.training.steps():
+            if run.training.step % 5 == 0:
+                assert run.save(checkpoints) == checkpoint_path(tmp_path)
+            if run.training.step == 10:
+                return tmp_path
+    raise AssertionError("steps that end early")
 
 
 def test_a_run_comes_back(saved: Path) -> None:
@@ -39,6 +39,29 @@ def test_a_run_comes_back(saved: Path) -> None:
     whole = Run(TEXT, SMALL)
     whole.training.run()
     assert run.training.losses == whole.training.losses
+
+
+def test_a_checkpoint_by_its_name(saved: Path) -> None:
+    assert read(saved).step == read(saved / "checkpoint.safetensors").step == 10
+    earlier = read(saved / "checkpoint-00000005.safetensors")
+    assert earlier.step == 5 and earlier.score is not None
+    # How good it is, longhand; and it goes on as the run did.
+    model, vocabulary = earlier.language_model()
+    assert earlier.score == evaluate(model, vocabulary.encode(TEXT[-40:])).nats
+    again = earlier.resume(TEXT)
+    list(zip(range(5), again.training.steps()))
+    assert again.training.losses == read(saved).training["losses"].tolist()
+    assert read(saved / "best.safetensors").score == min(earlier.score, read(saved).score)
+
+
+def test_checkpoints_are_compared_by_a_part_of_a_long_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "JUDGED", 15)
+    begun = Run(TEXT, SMALL)
+    with Checkpoints(tmp_path, KIND) as checkpoints:
+        begun.save(checkpoints, judge=False)
+        assert read(tmp_path).score is None and not checkpoints.best.exists()
+        begun.save(checkpoints)
+    assert read(tmp_path).score == evaluate(begun.model, begun.held_out[:15]).nats
 
 
 def test_the_model_alone(saved: Path) -> None:
@@ -79,15 +102,14 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
 def altered(folder: Path, change: Any) -> Path:
     """Save the checkpoint anew, whole but changed."""
     content = checkpoint.load(checkpoint_path(folder))
-    change(content)
-    checkpoint.save(checkpoint_path(folder), content)
+    checkpoint.save(checkpoint_path(folder), content, change(content) or KIND)
     return folder
 
 
 @pytest.mark.parametrize("change", [
     lambda content: content.clear(),
-    lambda content: content.update(kind="a translator"),
-    lambda content: content.pop("characters"),
+    lambda content: "a translator",
+    lambda content: content.pop("characters") and None,
     lambda content: content["options"].update(width=3),
     lambda content: content.update(surplus=1),
 ], ids=["empty", "another kind", "missing part", "unknown option", "surplus part"])
@@ -98,8 +120,8 @@ def test_whole_checkpoints_of_something_else(saved: Path, change: Any) -> None:
 
 @pytest.mark.parametrize("change", [
     lambda content: content["options"].update(hidden=7),
-    lambda content: content["characters"].pop("a"),
-    lambda content: content["training"].pop("model"),
+    lambda content: content["characters"].pop("a") and None,
+    lambda content: content["training"].pop("model") and None,
     lambda content: content["training"]["model"].update(other=np.ones(2)),
 ], ids=["another shape", "another vocabulary", "no model", "surplus parameter"])
 def test_parts_that_do_not_fit(saved: Path, change: Any) -> None:
@@ -111,43 +133,3 @@ def test_a_training_that_does_not_fit(saved: Path) -> None:
     altered(saved, lambda content: content["training"]["windows"].update(window=10**6))
     with pytest.raises(CheckpointError, match="does not fit together: Windows: no such position"):
         read(saved).resume(TEXT)
-
-
-# ---- killed ---------------------------------------------------------------------------------------------------------
-KILLED = """
-import sys
-from tinygrad_rnn.train import Options, Run, checkpoint_path, read
-folder, text = sys.argv[1], open(sys.argv[2]).read()
-run = read(folder).resume(text) if checkpoint_path(folder).exists() else Run(text, Options(
-    hidden=6, embedding=4, seq_len=5, batch=3, steps=400))
-print("ready", flush=True)
-run.training.run([lambda training: run.save(folder)])
-"""
-
-
-@pytest.mark.slow
-def test_killed_at_any_moment_and_resumed(tmp_path: Path) -> None:
-    (tmp_path / "text").write_text(TEXT)
-    chance, kills = random.Random(0), 0
-    while True:
-        process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path), str(tmp_path / "text")],
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert process.stdout is not None and process.stderr is not None
-        process.stdout.readline()
-        if kills < 4:
-            time.sleep(chance.uniform(0.05, 0.3))
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        code, errors = process.wait(), process.stderr.read()
-        process.stdout.close()
-        process.stderr.close()
-        if code == 0:
-            break
-        assert code == -signal.SIGKILL, errors
-    whole = Run(TEXT, dataclasses.replace(SMALL, steps=400))
-    whole.training.run()
-    ended = read(tmp_path).resume(TEXT)
-    assert kills and ended.training.losses == whole.training.losses
-    for name, value in whole.model.state_dict().items():
-        assert value.tobytes() == ended.model.state_dict()[name].tobytes()
-    assert os.listdir(tmp_path).count(checkpoint_path(tmp_path).name) == 1

@@ -21,7 +21,9 @@ from .node import Node, Parts
 from .ops.reductions import sum as total
 from .primitive import Primitive, Rule, as_array
 from .record import parts
+from .sparse import RowSparse
 from .tensor import Tensor, constant, on_graph
+from .writes import LATEST, check_current, check_kept
 
 # A node, its gradient, and: is the gradient's buffer seen by no one else?
 Arrival = tuple[Node, Any, bool]
@@ -37,8 +39,10 @@ def accumulate(root: Tensor, gradient: Any, retain: bool, create_graph: bool) ->
         elif create_graph:
             with enable_grad():
                 leaf.grad = before + found
-        else:
+        elif isinstance(found, Tensor) and isinstance(before, Tensor):
             leaf.grad = constant(np.asarray(before._data + found._data))
+        else:
+            leaf.grad = before + found
 
 
 def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, create_graph: bool = False, allow_unused: bool = False,
@@ -101,6 +105,7 @@ def _seed(who: str, root: Tensor, gradient: Any) -> Any:
     if root._node is None:
         raise ValueError(f"{who}: nothing to differentiate: this tensor of shape {root.shape} was not computed from "
                          "one that requires a gradient, or it was under no_grad(), or it was detached")
+    check_current(f"{who}: this tensor", root._data, root._node)
     if gradient is None:
         if root.size != 1:
             raise ValueError(f"{who}: a tensor of shape {root.shape} is not a number: pass a gradient of that shape, "
@@ -129,10 +134,14 @@ def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: set[Node] | No
     heap: list[tuple[int, Any]] = []
     arrived: list[Arrival] = []
     g = saved = None
+    node: Any = None
 
     def send(edge: Any, d: Any, alone: bool = True) -> None:
         if d.shape != edge.shape:
-            d = unbroadcast(d, edge.shape)
+            try:
+                d = unbroadcast(d, edge.shape)
+            except ValueError as error:
+                raise ValueError(f"{node.plan.primitive.name}: {error}") from None
         if d.dtype is not edge.dtype and d.dtype != edge.dtype:
             d = d.astype(edge.dtype)
         if edge not in pending:
@@ -140,7 +149,7 @@ def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: set[Node] | No
             heappush(heap, (edge.order, edge))
             if alone and edge.plan is None and _is_fresh(d, g, saved):
                 owned.add(edge)
-        elif edge in owned:
+        elif edge in owned and type(d) is not RowSparse:
             pending[edge] += d
         else:
             pending[edge] = pending[edge] + d
@@ -162,8 +171,13 @@ def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: set[Node] | No
             if plan is None or targets is not None and node not in leading:
                 continue
             saved = node.saved
-            if saved is None:
-                raise _freed(node)
+            while saved is None:
+                if node.freed:
+                    raise _freed(node)
+                node.keywords.restore()     # it is part of a checkpoint
+                saved = node.saved
+            if node.order > LATEST[0]:      # there was a write since
+                check_kept(node)
             if create_graph:
                 saved = _on_tape(node, plan.primitive)
             edges, keywords = node.edges, node.keywords
@@ -196,7 +210,7 @@ def _leading_to(roots: Sequence[Tensor], targets: set[Node]) -> set[Node]:
     found, freed = set(stack), None
     while stack:
         node = stack.pop()
-        if node.saved is None and node.plan is not None and node not in targets:
+        if node.freed and node not in targets:
             freed = node
         new = {edge for edge in node.edges if edge is not None} - found
         found |= new
@@ -254,9 +268,9 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     return total(g, stretched, True) if stretched else g
 
 
-def _as_tensor(g: Any, owned: bool = True) -> Tensor:
+def _as_tensor(g: Any, owned: bool = True) -> Any:
     """A gradient as a Tensor; a buffer that something else may see is copied, for optimizers write to theirs."""
-    if isinstance(g, Tensor):
+    if isinstance(g, (Tensor, RowSparse)):
         return g
     return constant(np.asarray(g) if owned else np.array(g, order="C"))
 
@@ -267,11 +281,11 @@ def _hooked(node: Node, g: Any) -> Any:
         given = hook(_as_tensor(g))
         if given is None:
             continue
-        given = given if isinstance(given, Tensor) else constant(as_array(given))
+        given = given if isinstance(given, (Tensor, RowSparse)) else constant(as_array(given))
         if given.shape != g.shape or given.dtype != g.dtype:
             raise ValueError(f"backward: a hook must return None, or a gradient like the one it got, {g.dtype} "
                              f"{g.shape}; it returned {given.dtype} {given.shape}")
-        g = given if isinstance(g, Tensor) else given._data
+        g = given if isinstance(g, Tensor) or isinstance(given, RowSparse) else given._data
     return g
 
 

@@ -26,8 +26,8 @@ class Node:
     edges : one an argument: its node, or None where no gradient flows.
     saved : the result and the arguments as arrays.  None for what no rule reads, a node where a rule reads only the
     shape.
-        None as a whole once freed.
-    keywords : the operation's other arguments.
+        None as a whole once freed, and inside of a `checkpoint`.
+    keywords : the operation's other arguments; inside of a `checkpoint` what restores both.
     shape, dtype : of the result; None for an operation with several results.
     order : creation number, see `tick`.
     hooks : functions that see, and may replace, the gradient; None without.
@@ -53,6 +53,11 @@ class Node:
     def ndim(self) -> int:
         """Number of dimensions; a node may stand in for an argument of which a rule reads the shape alone."""
         return len(self.shape)
+
+    @property
+    def freed(self) -> bool:
+        """Has a backward pass dropped what this operation needs?"""
+        return self.saved is None and self.keywords is None and self.plan is not None
 
     def free(self) -> None:
         """Drop what backward needed; a later backward through here is then an error that says so."""

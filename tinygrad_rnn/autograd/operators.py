@@ -95,10 +95,6 @@ class Operators:
         result: Tensor = ops.getitem(self, index)
         return result
 
-    def __setitem__(self, index: Any, value: Any) -> None:
-        raise TypeError("a Tensor cannot be written to: where(), masked_fill() and index_add() give a changed copy; "
-                        "t.data[...] = value writes behind the tape's back")
-
     # ---- methods ----------------------------------------------------------------------------------------------------
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements under another shape, `t.reshape(2, -1)` or `t.reshape((2, -1))`."""
@@ -117,13 +113,16 @@ class Operators:
         result: Tensor = ops.matrix_transpose(self)
         return result
 
+    # Every function of the library whose first argument is a tensor, under its name; the names are sorted by family.
     add, subtract = _method(ops.add), _method(ops.subtract)
     multiply, divide = _method(ops.multiply), _method(ops.divide)
     floor_divide, remainder = _method(ops.floor_divide), _method(ops.remainder)
     negative, abs = _method(ops.negative), _method(ops.abs)
     pow, square, sqrt = _method(ops.pow), _method(ops.square), _method(ops.sqrt)
+    reciprocal, rsqrt = _method(ops.reciprocal), _method(ops.rsqrt)
     maximum, minimum, clip = _method(ops.maximum), _method(ops.minimum), _method(ops.clip)
     sign, floor = _method(ops.sign), _method(ops.floor)
+    ceil, round = _method(ops.ceil), _method(ops.round)
 
     equal, not_equal = _method(ops.equal), _method(ops.not_equal)
     less, less_equal = _method(ops.less), _method(ops.less_equal)
@@ -134,28 +133,47 @@ class Operators:
 
     exp, expm1 = _method(ops.exp), _method(ops.expm1)
     log, log1p = _method(ops.log), _method(ops.log1p)
-    sin, cos, tanh = _method(ops.sin), _method(ops.cos), _method(ops.tanh)
+    sin, cos, tan = _method(ops.sin), _method(ops.cos), _method(ops.tan)
+    asin, acos, atan = _method(ops.asin), _method(ops.acos), _method(ops.atan)
+    arcsin, arccos, arctan = _method(ops.arcsin), _method(ops.arccos), _method(ops.arctan)
+    sinh, cosh, tanh = _method(ops.sinh), _method(ops.cosh), _method(ops.tanh)
+    asinh, acosh, atanh = _method(ops.asinh), _method(ops.acosh), _method(ops.atanh)
+    arcsinh, arccosh, arctanh = _method(ops.arcsinh), _method(ops.arccosh), _method(ops.arctanh)
     erf, sigmoid, softplus = _method(ops.erf), _method(ops.sigmoid), _method(ops.softplus)
     relu, leaky_relu, elu = _method(ops.relu), _method(ops.leaky_relu), _method(ops.elu)
-    gelu, silu = _method(ops.gelu), _method(ops.silu)
+    gelu, silu, selu = _method(ops.gelu), _method(ops.silu), _method(ops.selu)
+    hardtanh, hardsigmoid = _method(ops.hardtanh), _method(ops.hardsigmoid)
     softmax, log_softmax = _method(ops.softmax), _method(ops.log_softmax)
 
-    sum, mean = _method(ops.sum), _method(ops.mean)
+    sum, mean, prod = _method(ops.sum), _method(ops.mean), _method(ops.prod)
     var, std = _method(ops.var), _method(ops.std)
     max, min = _method(ops.max), _method(ops.min)
+    amax, amin = _method(ops.amax), _method(ops.amin)
     argmax, argmin = _method(ops.argmax), _method(ops.argmin)
     any, all = _method(ops.any), _method(ops.all)
-    logsumexp, cumulative_sum = _method(ops.logsumexp), _method(ops.cumulative_sum)
-    matmul = _method(ops.matmul)
+    logsumexp, vector_norm, norm = _method(ops.logsumexp), _method(ops.vector_norm), _method(ops.norm)
+    cumulative_sum, cumsum = _method(ops.cumulative_sum), _method(ops.cumsum)
+    matmul, tensordot = _method(ops.matmul), _method(ops.tensordot)
+    vecdot, outer, dot = _method(ops.vecdot), _method(ops.outer), _method(ops.dot)
 
     permute_dims, swapaxes = _method(ops.permute_dims), _method(ops.swapaxes)
     matrix_transpose, flip = _method(ops.matrix_transpose), _method(ops.flip)
     squeeze, expand_dims = _method(ops.squeeze), _method(ops.expand_dims)
     broadcast_to, where = _method(ops.broadcast_to), _method(ops.where)
+    roll, tile, repeat = _method(ops.roll), _method(ops.tile), _method(ops.repeat)
+    pad, diagonal = _method(ops.pad), _method(ops.diagonal)
+    tril, triu = _method(ops.tril), _method(ops.triu)
     split: Callable[..., list[Tensor]] = _method(ops.split)             # type: ignore[assignment]
     unstack: Callable[..., tuple[Tensor, ...]] = _method(ops.unstack)   # type: ignore[assignment]
     astype, copy = _method(ops.astype), _method(ops.copy)
-    take, index_add, masked_fill = _method(ops.take), _method(ops.index_add), _method(ops.masked_fill)
+
+    take, take_along_axis = _method(ops.take), _method(ops.take_along_axis)
+    index_add, masked_fill = _method(ops.index_add), _method(ops.masked_fill)
+    scatter, scatter_add = _method(ops.scatter), _method(ops.scatter_add)
+    sort, argsort = _method(ops.sort), _method(ops.argsort)
+    topk: Callable[..., tuple[Tensor, Tensor]] = _method(ops.topk)          # type: ignore[assignment]
+    cummax: Callable[..., tuple[Tensor, Tensor]] = _method(ops.cummax)      # type: ignore[assignment]
+    nonzero: Callable[..., tuple[Tensor, ...]] = _method(ops.nonzero)       # type: ignore[assignment]
 
 
 # What may stand on the other side of an operator; anything else gets to try its own.

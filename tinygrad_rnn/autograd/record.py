@@ -13,6 +13,7 @@ from .mode import MODE
 from .node import Node, Parts, tick
 from .primitive import INTERPRETERS, Plan, Primitive
 from .tensor import Tensor, constant, on_graph
+from .writes import LATEST, check_arguments
 
 
 def record(primitive: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -32,13 +33,16 @@ def record(primitive: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         args, kwargs = primitive.positional(args, kwargs), {}
     values: list[Any] = []
     edges: list[Node | None] = []
-    wanted, bit = 0, 1
+    wanted, bit, latest, written = 0, 1, LATEST[0], False
     for a in args:
         if isinstance(a, Tensor):
             values.append(a._data)
-            edges.append(a._node)
-            if a._node is not None:
+            node = a._node
+            edges.append(node)
+            if node is not None:
                 wanted += bit
+                if node.order > latest and node.plan is not None:
+                    written = True
         else:
             values.append(a)
             edges.append(None)
@@ -59,6 +63,8 @@ def record(primitive: Primitive, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         y = np.asarray(y)
     if not wanted or not mode.grad:
         return tuple(map(constant, y)) if several else constant(y)
+    if written:
+        check_arguments(primitive, args)
     plan = primitive.plans.get(wanted + bit) or primitive.plan(wanted + bit)
     site = user_line() if mode.anomaly else None
     if several:
@@ -88,6 +94,30 @@ def _node(plan: Plan, edges: list[Any], values: list[Any], kwargs: dict[str, Any
     node.hooks = None
     node.site = site
     return node
+
+
+def recorded_call(primitive: Primitive, args: tuple[Any, ...], shape: Any, dtype: Any) -> Node:
+    """The node of a call whose result somebody else computes, and whose rules read no result."""
+    edges = [a._node if isinstance(a, Tensor) else None for a in args]
+    check_arguments(primitive, args)
+    wanted = sum(1 << k for k, edge in enumerate(edges) if edge is not None) + (1 << len(args))
+    plan = primitive.plans.get(wanted) or primitive.plan(wanted)
+    site = user_line() if MODE.get().anomaly else None
+    return _node(plan, edges, [a._data if isinstance(a, Tensor) else a for a in args], {}, None, shape, dtype, site)
+
+
+def passed(node: Node, name: str) -> Node:
+    """A new node that hands its gradient on to another, under a name."""
+    return _node(_passing(name), [node], [None], {}, None, node.shape, node.dtype, node.site)
+
+
+@functools.cache
+def _passing(name: str) -> Plan:
+    """The plan of doing nothing."""
+    def rule(g: Any, _y: Any, _x: Any) -> Any:
+        return g
+
+    return Primitive(_passing, rules=[rule], kind="structural", name=name).plan(0b11)
 
 
 # ---- operations with several results --------------------------------------------------------------------------------

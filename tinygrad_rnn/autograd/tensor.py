@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from .in_place import InPlace
 from .node import Node, leaf
 from .operators import Operators
 from .primitive import INTERPRETERS, as_array
@@ -21,7 +22,7 @@ from .primitive import INTERPRETERS, as_array
 _new = object.__new__
 
 
-class Tensor(Operators):
+class Tensor(Operators, InPlace):
     """An n-dimensional array with an optional gradient.
 
     Parameters
@@ -126,6 +127,33 @@ class Tensor(Operators):
             return array.astype(dtype)
         return array.copy() if copy else array
 
+    # ---- other libraries --------------------------------------------------------------------------------------------
+    def __dlpack__(self, *, stream: None = None, max_version: tuple[int, int] | None = None,
+                   dl_device: tuple[int, int] | None = None, copy: bool | None = None) -> Any:
+        from .exchange import exported
+        if stream is not None:
+            raise ValueError(f"__dlpack__: stream must be None on the CPU, got {stream!r}")
+        return exported(self).__dlpack__(max_version=max_version, dl_device=dl_device, copy=copy)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._data.__dlpack_device__()
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        from .exchange import namespace
+        return namespace(api_version)
+
+    @property
+    def device(self) -> str:
+        """Always "cpu"."""
+        return "cpu"
+
+    def to_device(self, device: str, /, *, stream: None = None) -> Self:
+        """The tensor itself; ValueError for any device but "cpu"."""
+        if device != "cpu" or stream is not None:
+            raise ValueError(f"to_device: the only device is 'cpu', without streams, got {device!r}")
+        return self
+
+    # ---- as a container ---------------------------------------------------------------------------------------------
     def __len__(self) -> int:
         if not self._data.shape:
             raise TypeError("len() of a tensor without dimensions")
@@ -176,7 +204,7 @@ class Tensor(Operators):
         twin: Self = _rebuild(type(self), self._data, self.requires_grad)
         memo[id(self)] = twin
         if self.grad is not None:
-            twin.grad = constant(self.grad._data.copy())
+            twin.grad = copy.deepcopy(self.grad, memo)
         if hasattr(self, "__dict__"):       # a subclass may have attributes
             vars(twin).update(copy.deepcopy(vars(self), memo))
         return twin
@@ -224,13 +252,17 @@ class Tensor(Operators):
         return self._node is None or self._node.plan is None
 
     @property
-    def grad(self) -> Tensor | None:
-        """The gradient that `backward` has accumulated here; None before, and after it was set to None."""
+    def grad(self) -> Any:
+        """The gradient that `backward` has accumulated here; None before, and after it was set to None.
+
+        A Tensor; a RowSparse where only `Embedding(sparse=True)` has read this tensor.
+        """
         return getattr(self._own_node(), "grad", None)
 
     @grad.setter
-    def grad(self, value: Tensor | None) -> None:
-        if value is not None and not isinstance(value, Tensor):
+    def grad(self, value: Any) -> None:
+        from .sparse import RowSparse
+        if value is not None and not isinstance(value, (Tensor, RowSparse)):
             raise TypeError(f"grad: expected None or a Tensor, got {type(value).__name__}")
         node = self._own_node()
         if node is None:

@@ -52,16 +52,18 @@ class Analysis:
     d_leaf : gradients of vectors; of states and inputs, without what comes through matrices.
     pulled : "transposed" symbol -> the source that it is the gradient of.
     back_nodes, back_level : the adjoint graph and its stages, in which forward values are at hand from the start.
+    narrow : what is the same for all units of a row: a mean, and what is computed from such alone.
     kept : forward values that are written down.
     """
 
     def __init__(self, rows: Mapping[str, Symbol], states: Iterable[State], output: str,
                  row_widths: Mapping[str, int], width_of: Callable[[Symbol], int | None]) -> None:
-        self.rows, self.output, self.row_widths = rows, output, row_widths
+        self.rows = dict(zip(rows, by_reciprocals(rows.values())))
+        self.output, self.row_widths = output, row_widths
         self.lags = {output: 1}
         for state in states:
             self.lags[state.row] = max(state.lag, self.lags.get(state.row, 1))
-        self.nodes = topological(rows.values())
+        self.nodes = topological(self.rows.values())
         self.forward = set(self.nodes)
         self.level = _levels(self.nodes, set())
         self._widths = {n: width_of(n) for n in self.nodes}
@@ -72,6 +74,7 @@ class Analysis:
         read = [a for n in [*self.products, *self.calls] for a in n.args if a not in self.whole]
         self.sources = list(dict.fromkeys(a for a in read if not _standing(a)))
         self._reverse()
+        self.narrow = _narrow([*self.nodes, *self.back_nodes])
         self.kept = self._keep()
 
     def width(self, node: Symbol) -> int:
@@ -98,11 +101,15 @@ class Analysis:
             node = self.rows[row]
             seeds[node] = seeds[node] + incoming if node in seeds else incoming
         adjoint = gradient(seeds)
-        self.pulled = {node: source for source, node in adjoint.transposed.items()}
-        self.d_slot = [adjoint.cotangents.get(p, number(0.0)) for p in self.products]
-        self.d_leaf = {n: g for n, g in adjoint.direct.items() if n.op in ("state", "input") and n not in self.whole}
-        self.d_call = {c: adjoint.cotangents[c] for c in self.calls if c in adjoint.cotangents}
-        self.d_leaf.update((n, g) for n, g in adjoint.cotangents.items() if n.op == "vector")
+        d_leaf = {n: g for n, g in adjoint.direct.items() if n.op in ("state", "input") and n not in self.whole}
+        d_leaf.update((n, g) for n, g in adjoint.cotangents.items() if n.op == "vector")
+        d_slot = [adjoint.cotangents.get(p, number(0.0)) for p in self.products]
+        d_call = {c: adjoint.cotangents[c] for c in self.calls if c in adjoint.cotangents}
+        new = iter(by_reciprocals([*adjoint.transposed.values(), *d_slot, *d_leaf.values(), *d_call.values()]))
+        self.pulled = {next(new): source for source in adjoint.transposed}
+        self.d_slot = [next(new) for _ in d_slot]
+        self.d_leaf = {n: next(new) for n in d_leaf}
+        self.d_call = {n: next(new) for n in d_call}
         self.back_nodes = topological(self.back_roots)
         for n in self.back_nodes:
             if n.op == "cotangent":
@@ -153,7 +160,7 @@ class Analysis:
                 if node.op != "number":
                     loaded.append(node)
                 continue
-            if earlier and node.op in COSTLY:
+            if earlier and (node.op in COSTLY or node.op == "divide" and node in self.narrow):
                 forgotten.append(node)
             stack.extend(reversed(node.args))
         return Needs(loaded, forgotten)
@@ -174,6 +181,36 @@ class Analysis:
 def _standing(source: Symbol) -> bool:
     """Does what a product multiplies stand in memory before the units of its stage are run?"""
     return source.op in ("input", "state") or source.op in STEPS
+
+
+def _narrow(nodes: Iterable[Symbol]) -> set[Symbol]:
+    """Means over units, and what is computed from them and numbers alone."""
+    found: set[Symbol] = set()
+    for n in nodes:
+        if n.op == "mean" or n.op not in ("product", "transposed") and any(a in found for a in n.args) and all(
+                a in found or a.op == "number" for a in n.args):
+            found.add(n)
+    return found
+
+
+def by_reciprocals(roots: Iterable[Symbol]) -> list[Symbol]:
+    """The same, but what divides a row by a narrow value multiplies it with the reciprocal, which is found once."""
+    roots = list(roots)
+    nodes = topological(roots)
+    narrow, new = _narrow(nodes), dict[Symbol, Symbol]()
+
+    def reciprocal(n: Symbol) -> Symbol:
+        if n.op == "multiply" and n.args[0].op == "number" and n.args[0].data:
+            return number(1 / n.args[0].data) * reciprocal(n.args[1])
+        return 1.0 / n
+
+    for node in nodes:
+        args = tuple([new[a] for a in node.args])
+        if node.op == "divide" and node.args[1] in narrow and node.args[0].wide and node.args[0] not in narrow:
+            new[node] = args[0] * reciprocal(args[1])
+        else:
+            new[node] = Symbol(node.op, args, node.data)
+    return [new[root] for root in roots]
 
 
 def _levels(nodes: Iterable[Symbol], given: set[Symbol]) -> dict[Symbol, int]:
@@ -207,8 +244,9 @@ def neighbours(products: Iterable[Symbol], width: Callable[[Symbol], int]) -> li
         return len(one[0] & other[0]) * (one[1] == other[1])
 
     if len(kinds) <= MOST_ORDERS:
-        order: Iterable[Kind] = max(itertools.permutations(kinds), key=lambda o: sum(map(shared, o, o[1:])))
-        return [p for kind in order for p in kinds[kind]]
+        orders = itertools.permutations(kinds)
+        return [p for kind in max(orders, key=lambda o: sum(itertools.starmap(shared, itertools.pairwise(o))))
+                for p in kinds[kind]]
     chains = {kind: [kind] for kind in kinds}
     for a, b in sorted(itertools.combinations(kinds, 2), key=lambda pair: -shared(*pair)):
         one, other = chains[a], chains[b]

@@ -107,9 +107,9 @@ class Compiled:
         return self._engine.Pass(self.layout, self.dtype, units, functions, self.schedule.multiplies, False,
                                  self.schedule.calls)
 
-    def prepared(self, memory: Memory, arrangement: Arrangement, parameters: Arrays) -> Callable[[], None]:
+    def prepared(self, memory: Memory, arrangement: Arrangement, parameters: Arrays) -> Callable[..., None]:
         """The forward pass with its weights packed, to be run in the same memory any number of times."""
-        run: Callable[[], None] = self.forward_pass.bound(memory, arrangement, parameters)
+        run: Callable[..., None] = self.forward_pass.bound(memory, arrangement, parameters)
         return run
 
     def _backward(self, wanted: frozenset[str]) -> Any:

@@ -12,9 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .printing import ATOM, Code
 from .schedule import OUTPUT, Place, Schedule, Unit
-from .symbols import Symbol, topological
+from .symbols import Symbol, evaluate, leaf, replace, topological
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -50,7 +52,7 @@ def run_module(text: str, name: str, calls: Mapping[str, Callable[..., Any]]) ->
 
 # ---- one function ---------------------------------------------------------------------------------------------------
 def _function(unit: Unit, name: str, schedule: Schedule, equations: Mapping[str, str]) -> str:
-    """The function of one unit: arguments are its reads, results its writes, adds and totals, in order."""
+    """The function of one unit: arguments are its reads, results its writes, adds, sums and means, in order."""
     namer = _Namer(schedule)
     for symbol, _ in unit.reads:
         namer(symbol)
@@ -78,7 +80,7 @@ def _gradient_name(place: Place, schedule: Schedule) -> str:
     """A name for what a backward unit gives: the gradient of a product, of a state of the step before ..."""
     if place.group == "adjoint":
         return f"d_z_{schedule.products[int(place.name[1:])].data.row}"
-    if place.group in ("carry", "history") and place.name not in schedule.totals:
+    if place.group in ("carry", "history") and not place.name.startswith(("mean", "sum")):
         return place.name if place.name.startswith("g_") else f"d_{place.name.removeprefix('d_')}_prev"
     return "u"
 
@@ -112,7 +114,10 @@ class _Python(Code):
         return super().written(node)
 
     def call(self, node: Symbol) -> tuple[str, int]:
-        """A function of the language; `stop` is what it is given."""
+        """A function of the language; of numbers alone it is a number; `stop` is what it is given."""
+        numbers = {n: leaf("constant", n.data) for n in topological([node]) if not n.args}
+        if all(n.op == "number" for n in numbers):
+            return self.number(evaluate(replace([node], numbers), lambda n: np.float64(n.data), {})[0]), ATOM
         if node.op == "stop":
             return self.written(node.args[0])
         return f"{node.op.strip('_')}({', '.join(map(self.text, node.args))})", ATOM

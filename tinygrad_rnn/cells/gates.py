@@ -1,6 +1,7 @@
-"""Every named row of a cell at every step of a sequence: what the gates did.
+"""Every named row of a cell at every step of a sequence: what the gates did, differentiable.
 
-A run keeps the states of all steps.  Given those no step needs another, so all rows of all steps are computed at once,
+A compiled run gives them from what it kept (`recorded`).  Otherwise, and for their gradients, the readable steps give
+the states that each step begins with; given those no step needs another, so all rows of all steps are computed at once,
 as one step over T * B rows.
 """
 
@@ -14,8 +15,7 @@ import numpy as np
 from ..autograd import Tensor, grad, ops
 from ..autograd.mode import enable_grad, no_grad
 from ..autograd.primitive import Primitive
-from .schedule import row_column
-from .sequence import Form, compiled, split
+from .sequence import Form, split
 from .symbols import Symbol, total
 
 if TYPE_CHECKING:
@@ -24,44 +24,38 @@ if TYPE_CHECKING:
 
 def gates(cell: Cell, hidden_size: int, x: Any, state: Sequence[Any], parameters: Sequence[Any], form: Form,
           inputs: Mapping[str, Any], lengths: np.ndarray | None = None, reverse: bool = False,
-          fused: bool = True) -> dict[str, Tensor]:
+          known: Mapping[str, np.ndarray] | None = None) -> dict[str, Tensor]:
     """All rows at all steps; the arguments are those of `sequence.run`.
+
+    Parameters
+    ----------
+    known : mapping, optional
+        The rows, of a compiled run with the same arguments: then nothing is computed.
 
     Returns
     -------
     {row: (T, B, width)} in the order of the text, 0 beyond a length.  Differentiable, through the readable steps.
     """
     found = GATES(x, *inputs.values(), *state, *parameters, cell=cell, hidden_size=hidden_size,
-                  names=(tuple(inputs), len(state), form), lengths=lengths, reverse=reverse, fused=fused)
+                  names=(tuple(inputs), len(state), form), lengths=lengths, reverse=reverse, known=known)
     return dict(zip(cell.rows, found))
 
 
 def _forward(*values: Any, cell: Cell, hidden_size: int, names: Any, lengths: Any, reverse: bool,
-             fused: bool) -> tuple[np.ndarray, ...]:
+             known: Any) -> tuple[np.ndarray, ...]:
+    if known:
+        return tuple(known[name] for name in cell.rows)
     x, inputs, state, parameters = split([np.asarray(v) for v in values], names)
     x = _real(x, lengths)
-    if fused and cell.compilable:
-        plan = compiled(cell, x.shape[-1], hidden_size, x.dtype)
-        _, _, tape = plan.forward(x, state, parameters, inputs, lengths, reverse)
-        record, lag, steps = tape.memory.arrays["record"], plan.layout.lag, len(x)
-
-        def kept(row: str, back: int) -> np.ndarray:
-            column = plan.layout.record[row_column(row)]
-            return tape.arrangement.restored(record[lag - back:][:steps, :, column:column + plan.sizes.widths[row]])
-
-        before = [kept(s.row, s.lag) for s in cell.carried]
-        exact = {s.row: kept(s.row, 0) for s in cell.carried if s.lag == 1}
-    else:
-        with no_grad():
-            before = [np.asarray(b) for b in _before(cell, x, state, parameters, inputs, lengths, reverse)]
-        exact = {}
+    with no_grad():
+        before = [np.asarray(b) for b in _before(cell, x, state, parameters, inputs, lengths, reverse)]
     with np.errstate(all="ignore"):
-        rows = {**_rows(cell, hidden_size, x, before, parameters, inputs), **exact}
+        rows = _rows(cell, hidden_size, x, before, parameters, inputs)
     return tuple(np.asarray(_real(rows[name], lengths)) for name in cell.rows)
 
 
 def _pull(g: Any, _y: Any, *values: Any, needed: Sequence[bool], cell: Cell, hidden_size: int, names: Any,
-          lengths: Any, reverse: bool, fused: bool) -> tuple[Any, ...]:
+          lengths: Any, reverse: bool, known: Any) -> tuple[Any, ...]:
     recorded = any(isinstance(v, Tensor) for v in (*g, *values))
     with enable_grad():
         copies = [(ops.copy(v) if isinstance(v, Tensor) else Tensor(v, requires_grad=True)) if n else v

@@ -5,8 +5,9 @@
     carry    (B, columns)           gradients of the states on their way back, sums for learned vectors
     history  (T + L, B, width)      the same for a state that is read from further back than one step
 
-L is the longest lag. Columns are padded to whole vectors, rows by one more so that they do not fall on the same cache
-sets. Between forward and backward only the record is kept: for an LSTM 7 numbers a unit, row and step.
+L is the longest lag. Columns are padded to whole vectors, but what is narrow stands together at the end; rows are padded
+by one vector more so that they do not fall on the same cache sets. Between forward and backward only the record is
+kept: for an LSTM 7 numbers a unit, row and step.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Layout:
 
     def __init__(self, schedule: Schedule, lanes: int, vectors: Mapping[str, int], scalars: Iterable[str]) -> None:
         self.lanes, self.lag = lanes, max(schedule.lags.values())
-        self.scalars = {name: k for k, name in enumerate(scalars)}
+        self.scalars, self.narrow = {name: k for k, name in enumerate(scalars)}, frozenset(schedule.narrow)
         self.record, self.record_size = self._columns(schedule.record, 1)
         slots = {slot_column(k): schedule.slot_width(k) for k in range(len(schedule.products))}
         self.adjoint, self.adjoint_size = self._columns(slots, 1)
@@ -34,7 +35,7 @@ class Layout:
                         for row, lag in schedule.lags.items() if lag > 1}
 
     def padded(self, width: int, vectors: int = 1) -> int:
-        """A width as whole vectors, or pairs of them; a total is one vector."""
+        """A width as whole vectors, or pairs of them; partial sums are one vector."""
         unit = self.lanes * vectors
         return max(1, -(-width // unit)) * unit
 
@@ -46,9 +47,12 @@ class Layout:
     def _columns(self, widths: Mapping[str, int], vectors: int) -> tuple[dict[str, int], int]:
         at, found = 0, {}
         for name, width in widths.items():
-            found[name] = at
-            at += self.padded(width, vectors)
-        return found, at + self.lanes
+            if name not in self.narrow:
+                found[name] = at
+                at += self.padded(width, vectors)
+        narrow = [name for name in widths if name in self.narrow]
+        found.update((name, at + k) for k, name in enumerate(narrow))
+        return found, at + -(-len(narrow) // self.lanes) * self.lanes + self.lanes
 
 
 class Memory:

@@ -24,6 +24,7 @@ from .table import WORD, Table
 
 MOST_TABLES = 64            # of one pass
 SHARED = 1 << 20            # bytes of weights: from so many on, threads share in packing them
+SERIAL = 1 << 20            # multiply-adds of a single step that one thread does alone: waking another takes as long
 calls = units.CALLS         # what stands behind the functions of a generated module
 
 
@@ -93,8 +94,11 @@ class Pass:
         self.bound(memory, arrangement, parameters)()
 
     def bound(self, memory: Memory, arrangement: Arrangement,
-              parameters: Mapping[str, np.ndarray]) -> Callable[[], None]:
-        """What runs all steps, any number of times, in this memory and with the parameters as they are now."""
+              parameters: Mapping[str, np.ndarray]) -> Callable[..., None]:
+        """What runs all steps, any number of times, in this memory and with the parameters as they are now.
+
+        Given a number, a single step runs so many rows of the batch, the first ones.
+        """
         arrays = memory.arrays
         arrays.update(self.constants)
         arrays["panels"] = aligned((self._panels[1] // self.size + 16,), self.dtype)
@@ -107,16 +111,28 @@ class Pass:
         bounds = arrangement.bounds(get_num_threads())
         parts = len(bounds) - 1
         call = sequence.run[WORD]
-        arguments = (threads.pool_address() if parts > 1 else 0, parts, self.size, memory.steps, memory.batch,
-                     int(self.backward), address(bounds), address(arrangement.active), base + program.stages,
-                     program.n_stages, base + program.inside, base + program.outside, program.n_outside,
-                     int(program.flat and arrangement.ragged is None))
-        alive = table, bounds, arrangement, dict(arrays)        # what the addresses point to
+        active, stepping = arrangement.active, memory.steps == 1 and arrangement.ragged is None
+        if stepping:            # how many rows run may change from call to call
+            bounds, active = bounds.copy(), active.copy()
+        pool = threads.pool_address() if parts > 1 else 0
+        fixed = (self.size, memory.steps, memory.batch, int(self.backward), address(bounds), address(active),
+                 base + program.stages, program.n_stages, base + program.inside, base + program.outside,
+                 program.n_outside)
+        flat = int(program.flat and arrangement.ragged is None)
+        alive = table, bounds, active, dict(arrays)     # what the addresses point to
         memory.forget("panels")
+        weights = sum(parameters[name].size for name, _ in self._matrices)
+        cut = memory.batch, parts       # what the bounds are for
 
-        def run() -> None:
-            if alive:
-                call(*arguments)
+        def run(rows: int = memory.batch) -> None:
+            nonlocal cut
+            fewer = parts
+            if stepping and alive:
+                fewer = min(parts, max(rows, 1), 1 + rows * weights // SERIAL)
+                if cut != (rows, fewer):
+                    cut, active[:] = (rows, fewer), rows
+                    bounds[:fewer + 1] = np.arange(fewer + 1) * rows // fewer
+            call(pool, fewer, *fixed, flat and rows == memory.batch)
         return run
 
     # ---- weights ----------------------------------------------------------------------------------------------------
@@ -256,6 +272,8 @@ class Pass:
         if place.group in ("constant", "vector"):
             scalar = place.group == "constant" and place.name in self.layout.scalars
             group, kind = ("scalars", "scalar") if scalar else ("vectors", "vector")
+        elif kind == "row" and place.group in ("record", "carry") and place.name in self.layout.narrow:
+            kind = "narrow"
         return units.Operand(groups.setdefault(group, len(groups)), kind, place.group in ("y", "input"))
 
     def _unit(self, table: Table, memory: Memory, number: int, gathering: frozenset[str]) -> int:
@@ -265,12 +283,14 @@ class Pass:
         """
         unit = self.units[number]
         groups: dict[str, int] = {}
-        reads = [self._operand(p, groups, "mean" if s.op == "mean" else "row") for s, p in unit.reads]
+        reads = [self._operand(p, groups, "row") for _, p in unit.reads]
         writes = [self._operand(p, groups, "add" if p.group == "d_input" and p.name in gathering else "row")
                   for _, p in unit.writes]
         writes += [self._operand(p, groups, "add") for _, p in unit.adds]
-        writes += [self._operand(p, groups, "total") for _, p in unit.totals]
+        writes += [self._operand(p, groups, "sum") for _, p in unit.sums]
+        writes += [self._operand(p, groups, "mean") for _, p in unit.means]
         table.address("widths", number * self.size)
+        table.word(unit.width)
         for name in groups:
             step, row = self._strides(memory, name)
             before = memory.layout.lag if name.startswith(("record", "history")) else 0

@@ -57,10 +57,18 @@ class Pass:
                             self._unit(memory, unit, function, step, rows)
 
     def bound(self, memory: Memory, arrangement: Arrangement,
-              parameters: Mapping[str, np.ndarray]) -> Callable[[], None]:
-        """What runs all steps, any number of times, in this memory and with the parameters as they are now."""
+              parameters: Mapping[str, np.ndarray]) -> Callable[..., None]:
+        """What runs all steps, any number of times, in this memory and with the parameters as they are now.
+
+        Given a number, a single step runs so many rows of the batch, the first ones.
+        """
         weights = {name: np.array(value) for name, value in parameters.items()}
-        return lambda: self.run(memory, arrangement, weights)
+
+        def run(rows: int = memory.batch) -> None:
+            if memory.steps == 1 and arrangement.ragged is None:
+                arrangement.active[:] = rows
+            self.run(memory, arrangement, weights)
+        return run
 
     @staticmethod
     def _multiply(memory: Memory, m: Multiply, weights: Mapping[str, np.ndarray], step: int, rows: int) -> None:
@@ -78,23 +86,23 @@ class Pass:
 
     @staticmethod
     def _unit(memory: Memory, unit: Unit, function: Callable[..., Any], step: int, rows: int) -> None:
-        lanes, values = memory.layout.lanes, []
-        for symbol, place in unit.reads:
-            if symbol.op == "mean":
-                total = memory.rows(place, step, lanes, rows).sum(-1, keepdims=True)
-                values.append(total / memory.dtype.type(unit.width))
-            elif place.group == "constant" and place.name in memory.layout.scalars:
+        def width(place: Place) -> int:
+            return 1 if place.name in memory.layout.narrow else unit.width
+
+        values = []
+        for _, place in unit.reads:
+            if place.group == "constant" and place.name in memory.layout.scalars:
                 values.append(memory.arrays["scalars"][memory.layout.scalars[place.name]])
             else:
-                values.append(memory.rows(place, step, unit.width, rows))
+                values.append(memory.rows(place, step, width(place), rows))
         results = iter(function(*values))
         changes = []                # written once all is computed: a result may stand where an argument does
         for k, (_, place) in enumerate((*unit.writes, *unit.adds)):
-            to, value = memory.rows(place, step, unit.width, rows), next(results)
+            to, value = memory.rows(place, step, width(place), rows), next(results)
             changes.append((to, value + to if k >= len(unit.writes) or memory.gathers(place) else value))
-        for _, place in unit.totals:
-            total = np.zeros((rows, lanes), memory.dtype)
-            total[:, 0] = np.broadcast_to(next(results), (rows, unit.width)).sum(-1)
-            changes.append((memory.rows(place, step, lanes, rows), total))
+        totals = [next(results) for _ in unit.sums]
+        for (_, place), value in zip(unit.means, totals):
+            total = np.broadcast_to(value, (rows, unit.width)).sum(-1, keepdims=True)
+            changes.append((memory.rows(place, step, 1, rows), total / memory.dtype.type(unit.width)))
         for to, value in changes:
             to[:] = value

@@ -65,19 +65,19 @@ class _Planner:
         for k, call in enumerate(graph.calls):
             self._record(call, call_column(k), graph.width(call))
         self.places.update(self.written)
+        taken = set(self.written.values())
+        left = {product: Place("record", slot_column(k)) for k, product in enumerate(graph.products)}
+        plan.held = {**self.written, **{product: place for product, place in left.items() if place not in taken}}
         for n in graph.nodes:
             if n.op == "mean":
-                name = f"total{len(plan.totals)}"
-                plan.record[name] = 0
-                plan.totals.add(name)
-                self.places[n] = Place("record", name)
+                self.places[n] = Place("record", self._narrow(f"mean{len(plan.narrow)}"))
         for row in plan.lags:
             plan.carry[f"d_{row}"] = graph.row_widths[row]
         for n in graph.back_nodes:
             if n.op in ("transposed", "mean", "pull") and n not in graph.forward:
-                name = f"{'total' if n.op == 'mean' else 'pulled'}{len(plan.carry)}"
+                name = f"{'mean' if n.op == 'mean' else 'pulled'}{len(plan.carry)}"
                 plan.carry[name] = 0 if n.op == "mean" else graph.width(n)
-                plan.totals.update([name] if n.op == "mean" else [])
+                plan.narrow.update([name] if n.op == "mean" else [])
                 self.places[n] = Place("carry", name)
         for call in graph.d_call:
             plan.carry[self._d_call(call)] = graph.width(call)
@@ -85,6 +85,12 @@ class _Planner:
     def _d_call(self, call: Symbol) -> str:
         """The column of the gradient of what a step primitive gave."""
         return f"d_call{self.graph.calls.index(call)}"
+
+    def _narrow(self, name: str) -> str:
+        """A column of the record that is one vector."""
+        self.plan.record[name] = 0
+        self.plan.narrow.add(name)
+        return name
 
     def _record(self, node: Symbol, name: str, width: int) -> None:
         self.plan.record[name] = width
@@ -100,12 +106,16 @@ class _Planner:
                 continue
             own = set(topological([node]))
             able = [k for k in free if last_read[k] <= graph.level[node] and plan.slot_width(k) == graph.width(node)]
-            if able:
+            if able and node not in graph.narrow:
                 slot = min(able, key=lambda k: (graph.products[k] not in own, k))
                 free.remove(slot)
                 self.written[node] = Place("record", slot_column(slot))
             else:
-                self._record(node, f"kept{sum(c.startswith('kept') for c in plan.record)}", graph.width(node))
+                name = f"kept{sum(c.startswith('kept') for c in plan.record)}"
+                if node in graph.narrow:
+                    self.written[node] = Place("record", self._narrow(name))
+                else:
+                    self._record(node, name, graph.width(node))
 
     def _where(self, node: Symbol) -> Place:
         """Where a loaded symbol stands."""
@@ -141,10 +151,19 @@ class _Planner:
                         unit.writes.append((n, Place("y", "")))
                 if not rows and n in graph.kept:
                     unit.writes.append((n, self.written[n]))
-                unit.totals += [(n, self.places[m]) for m in graph.nodes if m.op == "mean" and m.args[0] is n]
+                self._average(unit, [(n, self.places[m]) for m in graph.nodes if m.op == "mean" and m.args[0] is n])
             plan.units += units.values()
         for unit in plan.units:
             unit.reads = [(n, self._where(n)) for n in graph.needs(unit.values(), unit.stage).loaded]
+
+    def _average(self, unit: Unit, means: list[tuple[Symbol, Place]]) -> None:
+        """Let a unit take means; the columns of partial sums serve one unit after the other."""
+        for value, place in means:
+            columns = self.plan.record if place.group == "record" else self.plan.carry
+            name = f"sum{len(unit.sums)}"
+            columns.setdefault(name, 0)
+            unit.sums.append((value, Place(place.group, name)))
+            unit.means.append((value, place))
 
     def _plan_backward_units(self) -> None:
         """Gradients of slots as early as they can be had, those of states, inputs and vectors at the last stage."""
@@ -163,7 +182,7 @@ class _Planner:
             unit(level(g), graph.width(call)).writes.append((g, Place("carry", self._d_call(call))))
         for m in graph.back_nodes:
             if m.op == "mean" and m not in graph.forward:
-                unit(level(m) - 1, graph.width(m)).totals.append((m.args[0], self.places[m]))
+                self._average(unit(level(m) - 1, graph.width(m)), [(m.args[0], self.places[m])])
         last: dict[int, int] = {}
         for n, g in graph.d_leaf.items():
             width = graph.width(n)

@@ -58,11 +58,12 @@ class Unit:
     reads: list[tuple[Symbol, Place]] = field(default_factory=list)
     writes: list[tuple[Symbol, Place]] = field(default_factory=list)
     adds: list[tuple[Symbol, Place]] = field(default_factory=list)      # added to what stands there
-    totals: list[tuple[Symbol, Place]] = field(default_factory=list)    # summed over the units of the row
+    sums: list[tuple[Symbol, Place]] = field(default_factory=list)      # partial sums over the units of the row
+    means: list[tuple[Symbol, Place]] = field(default_factory=list)     # of what is summed, one each
 
     def results(self) -> list[tuple[Symbol, Place]]:
         """What it computes and where that goes, in order."""
-        return [*self.writes, *self.adds, *self.totals]
+        return [*self.writes, *self.adds, *self.sums, *self.means]
 
     def values(self) -> list[Symbol]:
         """What it computes, each once."""
@@ -113,7 +114,8 @@ class Schedule:
     output : name of the row that is the output.
     products : product k of the graph has slot k of the record and, backward, of the adjoint record.
     record, carry : columns with their widths, in order; the slots come first in the record.
-    totals : columns, of record and carry, that hold the sum over a row's units: one vector, of partial sums.
+    narrow : columns, of record and carry, for what is the same for all units of a row, as their mean is: one number.
+    held : forward value -> where in the record it stands once the step is done: kept, or a product not overwritten.
     units, multiplies, calls : of the forward pass; backward_... : of the backward pass.
     bias_of : vector -> slot whose gradient, summed over rows and steps, is its own.
     gathered : vector -> column of the carry where its gradient gathers, a row at a time.
@@ -125,7 +127,8 @@ class Schedule:
     products: list[Symbol] = field(default_factory=list)
     record: dict[str, int] = field(default_factory=dict)
     carry: dict[str, int] = field(default_factory=dict)
-    totals: set[str] = field(default_factory=set)
+    narrow: set[str] = field(default_factory=set)
+    held: dict[Symbol, Place] = field(default_factory=dict)
     units: list[Unit] = field(default_factory=list)
     multiplies: list[Multiply] = field(default_factory=list)
     backward_units: list[Unit] = field(default_factory=list)

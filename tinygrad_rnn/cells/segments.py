@@ -17,6 +17,7 @@ import numpy as np
 from ..autograd import Tensor
 from ..autograd.primitive import Primitive
 from .compiled import Compiled
+from .recorded import recorded
 from .sequence import Form, compiled, pull_readable, split
 
 if TYPE_CHECKING:
@@ -34,12 +35,19 @@ class Segment(NamedTuple):
 
 def run_in_segments(cell: Cell, hidden_size: int, x: Any, state: Sequence[Any], parameters: Sequence[Any],
                     inputs: Mapping[str, Any], lengths: np.ndarray | None, reverse: bool, form: Form,
-                    every: int | str) -> tuple[Tensor, tuple[Tensor, ...]]:
+                    every: int | str, rows: dict[str, np.ndarray] | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
     """`sequence.run`, compiled, in segments of `every` steps; "sqrt": of sqrt(T)."""
+    parts: list[tuple[slice, dict[str, np.ndarray]]] | None = None if rows is None else []
     every = math.isqrt(max(x.shape[0] - 1, 0)) + 1 if every == "sqrt" else int(every)
     plan = compiled(cell, x.shape[-1], hidden_size, np.dtype(x.dtype))
     y, *last = SEGMENTS(x, *inputs.values(), *state, *parameters, plan=plan, names=(tuple(inputs), len(state), form),
-                        lengths=lengths, reverse=reverse, every=every, kept=[])
+                        lengths=lengths, reverse=reverse, every=every, kept=[], parts=parts)
+    if rows is not None and parts:
+        for name, first in parts[0][1].items():
+            rows[name] = np.zeros((x.shape[0], *first.shape[1:]), first.dtype)
+            for steps, part in parts:
+                rows[name][steps] = part[name]
+        parts.clear()               # else they would live as long as the tape
     return y, tuple(last)
 
 
@@ -58,18 +66,20 @@ def _segments(plan: Compiled, x: np.ndarray, inputs: Mapping[str, np.ndarray], l
 
 
 def _forward(*values: Any, plan: Compiled, names: Any, lengths: Any, reverse: bool, every: int,
-             kept: list[Any]) -> Any:
+             kept: list[Any], parts: list[Any] | None) -> Any:
     state: Sequence[np.ndarray]
     x, inputs, state, parameters = split([np.asarray(v) for v in values], names)
     y = np.zeros((*x.shape[:2], plan.sizes.widths[plan.cell.output]), x.dtype)
     for s in _segments(plan, x, inputs, lengths, reverse, every):
         kept.append(state)
-        y[s.steps], state, _ = plan.forward(s.x, state, parameters, s.inputs, s.lengths, reverse)
+        y[s.steps], state, tape = plan.forward(s.x, state, parameters, s.inputs, s.lengths, reverse)
+        if parts is not None:
+            parts.append((s.steps, recorded(plan, tape)))
     return (y, *state)
 
 
 def _pull(g: Any, _y: Any, *values: Any, needed: Sequence[bool], plan: Compiled, names: Any, lengths: Any,
-          reverse: bool, every: int, kept: list[Any]) -> tuple[Any, ...]:
+          reverse: bool, every: int, kept: list[Any], parts: list[Any] | None) -> tuple[Any, ...]:
     if any(isinstance(v, Tensor) for v in (*g, *values)):
         return pull_readable(g, values, needed, plan.cell, names, lengths, reverse)
     x, inputs, _, parameters = split(values, names)

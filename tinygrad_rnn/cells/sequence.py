@@ -22,6 +22,7 @@ from ..autograd.mode import enable_grad
 from ..autograd.primitive import Primitive
 from .compiled import Compiled, Tape
 from .gradients import Room
+from .recorded import recorded
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -68,7 +69,8 @@ def compiled(cell: Cell, input_size: int, hidden_size: int, dtype: np.dtype) -> 
 
 def run(cell: Cell, hidden_size: int, x: Any, state: Sequence[Any], parameters: Mapping[str, Any] | Sequence[Any],
         inputs: Mapping[str, Any] | None = None, lengths: np.ndarray | None = None, reverse: bool = False,
-        fused: bool = True, form: Form | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
+        fused: bool = True, form: Form | None = None,
+        rows: dict[str, np.ndarray] | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Run a cell over sequences.
 
     Parameters
@@ -84,6 +86,8 @@ def run(cell: Cell, hidden_size: int, x: Any, state: Sequence[Any], parameters: 
         Compiled, or readable steps on the tape.
     form : Form, optional
         How `parameters` hold the cell's.
+    rows : dict, optional
+        Filled with every row of the equations at all steps, (T, B, width), if the run is compiled.
 
     Returns
     -------
@@ -99,8 +103,11 @@ def run(cell: Cell, hidden_size: int, x: Any, state: Sequence[Any], parameters: 
         return readable(cell, x, state, form.unpack(parameters), inputs, lengths, reverse)
     names = (tuple(inputs), len(state), form)
     plan = compiled(cell, x.shape[-1], hidden_size, np.dtype(x.dtype))
+    kept: dict[str, Tape] = {}
     y, *last = SEQUENCE(x, *inputs.values(), *state, *parameters, plan=plan, names=names, lengths=lengths,
-                        reverse=reverse, kept={})
+                        reverse=reverse, kept=kept)
+    if rows is not None:
+        rows.update(recorded(plan, kept["tape"]))
     return y, tuple(last)
 
 

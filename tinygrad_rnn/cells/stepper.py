@@ -42,8 +42,10 @@ class CompiledStepper:
         plan.fill_vectors(arrays, parameters)
         self._whole: dict[str, np.ndarray] = {}             # what was last handed on whole
         self._x = self._inputs[cell.inputs[0]][0]
-        self._states = [self._record[layout.lag - s.lag, :, column:column + widths[s.row]] for s in cell.carried
-                        for column in (layout.record[row_column(s.row)],)]
+        columns = [slice(column, column + widths[s.row]) for s in cell.carried
+                   for column in (layout.record[row_column(s.row)],)]
+        self._states = [self._record[layout.lag - s.lag, :, at] for s, at in zip(cell.carried, columns)]
+        self._after = [self._record[layout.lag - s.lag + 1, :, at] for s, at in zip(cell.carried, columns)]
         self._memory, self._plan, self._parameters = memory, plan, parameters
         if not cell.whole:
             self._run = plan.prepared(memory, Arrangement(1, batch), parameters)
@@ -79,6 +81,18 @@ class CompiledStepper:
             opaque.remember(self._plan.schedule, self._memory)
             self._run = self._plan.prepared(self._memory, Arrangement(1, self._memory.batch), self._parameters)
 
+    def from_state(self, x: np.ndarray, state: Sequence[np.ndarray]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        """One step from any state: n rows, at most the batch -> their outputs, and the state after.
+
+        x : (n, D);  state : in the order of cell.carried, (n, width) each
+        """
+        rows = len(x)
+        self._x[:rows] = x
+        for own, value in zip(self._states, state):
+            own[:rows] = value
+        self._run(rows)
+        return self._y[0, :rows], tuple([value[:rows].copy() for value in self._after])
+
     @property
     def state(self) -> tuple[np.ndarray, ...]:
         """After the last step, in the order of cell.carried, (B, width) each."""
@@ -99,7 +113,15 @@ class ReadableStepper:
 
     def __call__(self, x: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """One step: (B, D) -> the output (B, width)."""
+        y, self.state = self._step(x, self.state, inputs)
+        return y
+
+    def from_state(self, x: np.ndarray, state: Sequence[np.ndarray]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        """See `CompiledStepper`."""
+        return self._step(x, state, {})
+
+    def _step(self, x: np.ndarray, state: Sequence[np.ndarray],
+              inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         with no_grad():
-            new = self._cell.step(self._parameters, x, self.state, **inputs)
-        self.state = tuple(np.asarray(value) for value in new)
-        return self.state[0]
+            new = tuple(np.asarray(value) for value in self._cell.step(self._parameters, x, state, **inputs))
+        return new[0], new

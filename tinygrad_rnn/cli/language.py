@@ -17,7 +17,8 @@ from typing import Any
 from ..data import corpora
 from ..data.vocabulary import Vocabulary
 from ..models.language_model import LanguageModel, Likelihood, evaluate, sample
-from ..train import Interrupted, Options, ProgressBar, Run, Saver, checkpoint_path, every, read, write_curve
+from ..train import Checkpoints, Interrupted, Options, ProgressBar, Run, Saver, every, read, write_curve
+from ..train.run import KIND, parse
 from .arguments import Parser, above_zero, natural, positive, zero_or_more
 
 MINUTES = 5.0                       # of training, where no budget is given
@@ -29,49 +30,62 @@ BUDGETS = ("epochs", "steps", "minutes")
 # ---- train ----------------------------------------------------------------------------------------------------
 def train(arguments: argparse.Namespace) -> None:
     """Train on a text; print how well the end of the text is predicted."""
-    run, folder = _resumed(arguments) if arguments.resume else _begun(arguments)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = run.save(folder)         # claims the folder, and finds a full disk now rather than in an hour
-    _describe(run, folder)
-    try:
-        _learn(run, folder, arguments.sample_every)
-        path = run.save(folder)
-        likelihood = evaluate(run.model, run.held_out)
-        if not math.isfinite(likelihood.perplexity):
-            raise FloatingPointError(f"training diverged: {likelihood.nats:.3g} nats a character on the held-out text")
-    except Interrupted:
-        run.save(folder)
-        raise KeyboardInterrupt(f"stopped after step {run.training.step} and saved; go on with: tinygrad-rnn train "
-                                f"--resume --out {shlex.quote(str(folder))}") from None
-    except FloatingPointError as error:
-        raise FloatingPointError(f"{error}; the last good checkpoint is kept in {folder}; lower --lr, which was "
-                                 f"{run.options.lr:g}, and begin again with --force") from None
-    curve = write_curve(folder, run.training.losses, likelihood.nats, "character")
+    checkpoints = Checkpoints(_folder(arguments), KIND, arguments.keep, replace=arguments.force)
+    folder = checkpoints.folder
+    begun = None if arguments.resume else _begun(arguments, checkpoints)
+    if arguments.resume and not checkpoints.exist():
+        read(folder)                # says so
+    with checkpoints:
+        run = begun or _resumed(arguments, checkpoints)
+        # Claims the folder, and finds a full disk now rather than in an hour.
+        run.save(checkpoints, judge=False)
+        _describe(run, folder)
+        try:
+            _learn(run, checkpoints, arguments.sample_every)
+            path = run.save(checkpoints)
+            likelihood = evaluate(run.model, run.held_out)
+            if not math.isfinite(likelihood.perplexity):
+                raise FloatingPointError(f"training diverged: {likelihood.nats:.3g} nats a character on the held-out "
+                                         "text")
+        except Interrupted:
+            run.save(checkpoints, judge=False)
+            raise KeyboardInterrupt(f"stopped after step {run.training.step} and saved; go on with: tinygrad-rnn train "
+                                    f"--resume --out {shlex.quote(str(folder))}") from None
+        except FloatingPointError as error:
+            raise FloatingPointError(f"{error}; the last good checkpoint is kept in {folder}; lower --lr, which was "
+                                     f"{run.options.lr:g}, and begin again with --force") from None
+        curve = write_curve(folder, run.training.losses, likelihood.nats, "character")
     print(f"\nA sample at temperature {TEMPERATURE}:\n{_excerpt(run.model, run.vocabulary, run.options.seed)}\n")
     if curve.suffix == ".csv":
         print("The loss curve is a table, since matplotlib is not installed: pip install 'tinygrad-rnn[plot]'")
-    print(f"loss curve: {curve}\ncheckpoint: {path}\n{_report(likelihood)}")
+    print(f"loss curve: {curve}\ncheckpoint: {path}{_better(checkpoints)}\n{_report(likelihood)}")
     print(f"held-out: {likelihood.bits:.3f} bits/char")
 
 
-def _begun(arguments: argparse.Namespace) -> tuple[Run, Path]:
-    """A new run and its folder."""
-    folder = _folder(arguments)
-    if checkpoint_path(folder).exists() and not arguments.force:
-        raise ValueError(f"{folder} holds another run: --resume goes on with it, --force replaces it, and --out names "
-                         "another folder")
+def _better(checkpoints: Checkpoints) -> str:
+    """Where the best checkpoint stands, if it is not the last."""
+    step = read(checkpoints.best).step
+    if step == read(checkpoints.latest).step:
+        return ""
+    return f"\nbest on held-out text: {checkpoints.best}, after step {step}"
+
+
+def _begun(arguments: argparse.Namespace, checkpoints: Checkpoints) -> Run:
+    """A new run."""
+    if checkpoints.exist() and not arguments.force:
+        raise ValueError(f"{checkpoints.folder} holds another run: --resume goes on with it, --force replaces it, and "
+                         "--out names another folder")
     options = _asked(arguments)
     asked = any(name in options for name in BUDGETS)
     run = Run(_text(arguments.text), Options(**(options if asked else {**options, "minutes": MINUTES})), arguments.text)
     if not asked:
         print(f"No budget given: training for {MINUTES:g} minutes (--minutes, --epochs or --steps change that).")
-    return run, folder
+    return run
 
 
-def _resumed(arguments: argparse.Namespace) -> tuple[Run, Path]:
+def _resumed(arguments: argparse.Namespace, checkpoints: Checkpoints) -> Run:
     """The saved run in the folder, which must be the one that the other arguments describe."""
-    folder = _folder(arguments)
-    saved = read(folder)
+    saved = parse(checkpoints.load(), checkpoints.latest)
     for name, value in _asked(arguments).items():
         before = asdict(saved.options)[name]
         if before != value:
@@ -79,7 +93,7 @@ def _resumed(arguments: argparse.Namespace) -> tuple[Run, Path]:
             was = f"without {flag}" if before is None else f"with {flag} {before}"
             raise ValueError(f"--resume: this run was begun {was}, not with {flag} {value}: leave that out, or begin "
                              "anew with --force")
-    return saved.resume(_text(arguments.text or saved.source)), folder
+    return saved.resume(_text(arguments.text or saved.source))
 
 
 def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -117,7 +131,7 @@ def _describe(run: Run, folder: Path) -> None:
           f"{options.seq_len}, Adam at {options.lr:g} falling to 0, seed {options.seed}; into {folder}", flush=True)
 
 
-def _learn(run: Run, folder: Path, sample_every: int | None) -> None:
+def _learn(run: Run, checkpoints: Checkpoints, sample_every: int | None) -> None:
     """Use up the budget, with a bar, checkpoints now and then, and samples."""
     if run.training.progress < 1:
         _compile(run.options)
@@ -126,7 +140,7 @@ def _learn(run: Run, folder: Path, sample_every: int | None) -> None:
             bar.write(f"--- step {run.training.step}\n{_excerpt(run.model, run.vocabulary, run.training.step)}\n")
 
         samples = [every(sample_every, show)] if sample_every else []
-        run.training.run([bar, Saver(lambda: run.save(folder)), *samples])
+        run.training.run([bar, Saver(lambda: run.save(checkpoints)), *samples])
 
 
 def _compile(options: Options) -> None:
@@ -230,13 +244,15 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
     budget("--steps", type=positive, metavar="N", help="train on N windows")
     budget("--minutes", type=above_zero, metavar="M", help=f"train for M minutes (default {MINUTES:g})")
     add("--sample-every", type=positive, metavar="N", help="print what the model writes after every N steps")
+    add("--keep", type=positive, default=3, metavar="K", help="checkpoints to keep, the latest among them, the best on "
+        "held-out text beside them (default 3)")
     existing = parser.add_mutually_exclusive_group().add_argument
     existing("--resume", action="store_true", help="go on with the run in DIR, which remembers its text and options")
     existing("--force", action="store_true", help="replace the run in DIR")
 
     add = command("sample", draw, "let a trained model write", (
         "Each character is drawn from the model's prediction, and then read by the model.")).add_argument
-    add("run", metavar="DIR", help="folder of a run")
+    add("run", metavar="DIR", help="folder of a run, or one of the checkpoints in it")
     add("--prompt", default="", metavar="TEXT", help="what it reads first, and goes on from (default: a line end)")
     add("--length", type=natural, default=500, metavar="N", help="characters to write (default 500)")
     add("--temperature", type=zero_or_more, default=TEMPERATURE, metavar="T", help="1: the model's own probabilities; "
@@ -247,7 +263,7 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
         "Nats and bits per character are the means of -ln p and -log2 p, where p is the probability that the model "
         "gave to the character that came. Perplexity is e to the nats: as if it had to guess one of so many characters."
     )).add_argument
-    add("run", metavar="DIR", help="folder of a run")
+    add("run", metavar="DIR", help="folder of a run, or one of the checkpoints in it")
     add("text", metavar="TEXTFILE", help="a UTF-8 text file")
 
     command("warmup", warm_up, "compile the kernels of the main job", (

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..kernels import get_num_threads
-from . import language
+from . import bleu, embed, language, vectors
 from .arguments import Parser
 
 PROGRAM = "tinygrad-rnn"
@@ -60,7 +60,9 @@ def _parser() -> Parser:
     parser = Parser(prog=PROGRAM, epilog=f"Begin with: {PROGRAM} train --minutes 1", description="Recurrent networks "
                     "from scratch: train a character language model on a text, and let it write.")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    language.add_commands(parser.add_subparsers(metavar="COMMAND", required=True))
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for module in (language, bleu, embed, vectors):
+        module.add_commands(commands)
     return parser
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-UNKNOWN = "<unk>"
+UNKNOWN, BEGIN, END, PADDING = SPECIALS = "<unk>", "<bos>", "<eos>", "<pad>"
 _FORMAT = "tinygrad_rnn.vocabulary"
 
 
@@ -30,7 +31,7 @@ class Vocabulary:
         The largest number of ids, special tokens included.
     specials : sequence of str
         Tokens that come first whether they occur or not.  With "<unk>" among them `encode` gives its id to tokens that
-        it does not know.
+        it does not know.  `SPECIALS` are the usual four: <unk> <bos> <eos> <pad>.
 
     Raises
     ------
@@ -67,12 +68,57 @@ class Vocabulary:
                 raise TypeError(f"Vocabulary: tokens must be strings, got {token!r}")
         frequent = sorted((token for token, count in counts.items() if count >= min_count and token not in specials),
                           key=lambda token: (-counts[token], token))
-        self._set([*specials, *frequent][:max_size], len(specials))
+        kept = [*specials, *frequent][:max_size]
+        self._set(kept, len(specials), [int(counts.get(token, 0)) for token in kept])
 
-    def _set(self, tokens: list[str], specials: int) -> None:
+    @classmethod
+    def merge(cls, shards: Iterable[Mapping[str, int] | Vocabulary], min_count: int = 1, max_size: int | None = None,
+              specials: Sequence[str] = ()) -> Vocabulary:
+        """The vocabulary of a corpus that was counted in shards: counts of a token are added.
+
+        Parameters
+        ----------
+        shards : iterable of mapping str -> int, or of Vocabulary
+            Counts; a Vocabulary has forgotten the tokens that were too rare in its own shard.
+        min_count, max_size, specials
+            See the class; they judge the sums.
+        """
+        total: Counter[str] = Counter()
+        for shard in shards:
+            total.update(dict(zip(shard.tokens, shard.counts.tolist())) if isinstance(shard, Vocabulary) else shard)
+        return cls(total, min_count, max_size, specials)
+
+    def extended(self, counts: Mapping[str, int], min_count: int = 1, max_size: int | None = None) -> Vocabulary:
+        """This vocabulary, and behind it the new tokens of more text; ids that are known stay, counts are added.
+
+        Parameters
+        ----------
+        counts : mapping str -> int
+            How often each token occurs in the further text.
+        min_count : int
+            New tokens that occur less often there are left out.
+        max_size : int, optional
+            The largest number of ids.
+        """
+        new = [token for token in counts if token not in self]
+        more = Vocabulary({token: counts[token] for token in new}, min_count)._tokens if any(
+            counts[token] >= min_count for token in new) else []
+        room = None if max_size is None else max(0, max_size - len(self))
+        tokens, known = [*self._tokens, *more[:room]], dict(zip(self._tokens, self._counts.tolist()))
+        return self.ordered(tokens, [known.get(token, 0) + int(counts.get(token, 0)) for token in tokens],
+                            self._specials)
+
+    @classmethod
+    def ordered(cls, tokens: Sequence[str], counts: Sequence[int], specials: int = 0) -> Vocabulary:
+        """The tokens with the ids 0, 1, ... as they come; the first `specials` of them are special."""
+        vocabulary = cls.__new__(cls)
+        vocabulary._set(list(tokens), specials, list(counts))
+        return vocabulary
+
+    def _set(self, tokens: list[str], specials: int, counts: list[int]) -> None:
         if not tokens:
             raise ValueError("Vocabulary: there are no tokens; is the text empty, or min_count too high?")
-        self._tokens, self._specials = tokens, specials
+        self._tokens, self._specials, self._counts = tokens, specials, np.array(counts, np.int64)
         self._ids = {token: k for k, token in enumerate(tokens)}
         if len(self._ids) < len(tokens):
             twice = next(token for k, token in enumerate(tokens) if self._ids[token] != k)
@@ -82,6 +128,11 @@ class Vocabulary:
     def tokens(self) -> list[str]:
         """All tokens, in the order of their ids; a copy."""
         return list(self._tokens)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """How often each token occurred, int64 (number of tokens,) in the order of ids; a copy."""
+        return self._counts.copy()
 
     @property
     def specials(self) -> list[str]:
@@ -152,7 +203,8 @@ class Vocabulary:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write as JSON; a file that exists is replaced at once or not at all."""
         path = Path(path)
-        content = {"format": _FORMAT, "version": 1, "specials": self._specials, "tokens": self._tokens}
+        content = {"format": _FORMAT, "version": 1, "specials": self._specials, "tokens": self._tokens,
+                   "counts": self._counts.tolist()}
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             draft.write_text(json.dumps(content, indent=0) + "\n", encoding="ascii")
@@ -176,6 +228,8 @@ class Vocabulary:
                 type(specials) is not int or not 0 <= specials <= len(tokens):
             raise ValueError(f"Vocabulary.load: {path} is damaged: tokens must be strings, specials how many of them "
                              "lead")
-        vocabulary = cls.__new__(cls)
-        vocabulary._set(tokens, specials)
-        return vocabulary
+        counts = content.get("counts", [0] * len(tokens))       # files of 0.1 have none
+        if not isinstance(counts, list) or len(counts) != len(tokens) or \
+                not all(type(count) is int and 0 <= count < 2**63 for count in counts):
+            raise ValueError(f"Vocabulary.load: {path} is damaged: counts must be whole numbers, one a token")
+        return cls.ordered(tokens, counts, specials)

@@ -11,22 +11,37 @@ from typing import Any
 _PYTHON = {
     "gemm": "matmul pack",
     "threads": "set_num_threads get_num_threads",
-    "binary": "add subtract multiply divide pow maximum minimum where "
-              "equal not_equal less less_equal greater greater_equal",
+    "arithmetic": "negative absolute square sqrt reciprocal sign floor ceil rint add subtract multiply divide "
+                  "remainder pow maximum minimum clip where equal not_equal less less_equal greater greater_equal "
+                  "logical_and logical_or logical_xor logical_not isnan isinf isfinite",
+    "sorting": "sort argsort topk",
+    "convolution": "im2col col2im convolve",
 }
 _COMPILED: dict[str, str] = {
-    "elementwise": "exp expm1 log log1p sin cos tanh sigmoid erf relu leaky_relu elu gelu gelu_tanh silu softplus "
+    "elementwise": "exp expm1 log log1p rsqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh "
+                   "sigmoid erf relu leaky_relu elu gelu gelu_tanh silu softplus hardsigmoid "
                    "tanh_backward sigmoid_backward relu_backward leaky_relu_backward elu_backward gelu_backward "
                    "silu_backward softplus_backward",
-    "reduce": "sum mean var max min argmax argmin cumulative_sum",
+    "reduce": "sum mean prod norm var any all max min argmax argmin cumulative_sum",
     "cross_entropy": "softmax log_softmax logsumexp softmax_backward log_softmax_backward nll_forward nll_backward",
     "gather": "take_rows scatter_add",
     "steps": "adam sum_of_squares",
+    "topk": "top_k top_log_probs",
+    "beam": "merge_beams",
+    "sampling": "draw",
+    "nearest": "keep_largest",
+    "cooccurrence": "count_pairs",
+    "glove": "deal_entries glove_stratum",
+    "tsne": "tsne_padded tsne_exact tsne_tree tsne_conditionals",
 }
+# Where an oracle stands that is not in `oracle`.
+_ORACLES = {**dict.fromkeys(("topk", "beam", "sampling"), "search_oracle"),
+            **dict.fromkeys(("nearest", "cooccurrence", "glove", "tsne"), "words_oracle")}
 
 _without_jit = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 _home = {name: module for module, names in _PYTHON.items() for name in names.split()}
-_home |= {name: "oracle" if _without_jit else module for module, names in _COMPILED.items() for name in names.split()}
+_home |= {name: _ORACLES.get(module, "oracle") if _without_jit else module
+          for module, names in _COMPILED.items() for name in names.split()}
 
 __all__ = sorted(_home)  # pyright: ignore
 

@@ -8,16 +8,19 @@ from .jit import kernel
 
 @kernel("intp(const(T[:]))", dtypes="fdq")
 def of_vector(x):
+    """(n,) -> its address."""
     return x.ctypes.data
 
 
 @kernel("intp(const(T[:, :]))", dtypes="fdq")
 def of_matrix(x):
+    """(m, n) -> its address."""
     return x.ctypes.data
 
 
 @kernel("intp(const(T[:, :, :]))", dtypes="fdq")
 def of_sequence(x):
+    """(t, m, n) -> its address."""
     return x.ctypes.data
 
 

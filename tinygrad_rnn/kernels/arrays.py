@@ -63,9 +63,10 @@ def _slice(part: int, parts: int, ufunc: np.ufunc, out: np.ndarray, inputs: list
         ufunc(*(x[rows] if np.ndim(x) else x for x in inputs), out=out[rows])
 
 
-def share_rows(kernel: Callable[..., Any], inputs: Sequence[np.ndarray], outs: Sequence[np.ndarray]) -> None:
-    """kernel(*inputs, out=outs): the threads share the first axis, which all arrays have, if that pays."""
-    threads = get_num_threads() if max(a.size for a in (*inputs, *outs)) >= LARGE else 1
+def share_rows(kernel: Callable[..., Any], inputs: Sequence[np.ndarray], outs: Sequence[np.ndarray],
+               least: int = LARGE) -> None:
+    """kernel(*inputs, out=outs): the threads share the first axis, which all arrays have, from `least` elements on."""
+    threads = get_num_threads() if max(a.size for a in (*inputs, *outs)) >= least else 1
     parts = min(threads, len(outs[0]))
     if parts > 1:
         run(_rows, kernel, inputs, outs, parts=parts)

@@ -21,9 +21,33 @@ def add(a: V, b: V) -> V:
     return a + b
 
 
+def multiply(a: V, b: V) -> V:
+    """The product of two partial products."""
+    return a * b
+
+
+def larger(a: V, b: V) -> V:
+    """The larger of two numbers that are not NaN."""
+    return (a > b).select(a, b)
+
+
+def smaller(a: V, b: V) -> V:
+    """The smaller of two numbers that are not NaN."""
+    return (a < b).select(a, b)
+
+
 def _deviation(x: V, mean: V) -> V:
     d = x.to(mean.e) - mean
     return d * d
+
+
+def _square(x: V, _: V | None) -> V:
+    wide = x.to(x.e.double())
+    return wide * wide
+
+
+def _truth(x: V, _: V | None) -> V:
+    return (x != 0).select(x.wrap(1.0), 0.0)
 
 
 @dataclass(frozen=True)
@@ -37,6 +61,7 @@ class Reduction:
     finish : the result, from the last number and the reduced length
     double : the result is float64 too
     tells : it is told a float64 for each result
+    part : what gives the partial results of a long row, if that is not the reduction itself
     """
 
     name: str
@@ -48,6 +73,7 @@ class Reduction:
     finish: Callable[[V, V], V] = lambda x, length: x
     double: bool = False
     tells: bool = False
+    part: "Reduction | None" = None
 
     @cached_property
     def rows(self) -> np.ufunc:
@@ -65,13 +91,18 @@ class Reduction:
         return [c + "d" * self.tells + ("d" if self.double else c) for c in "fd"]
 
 
-SUM = Reduction("sum")
 TOTAL = Reduction("total", double=True)
-MEAN = Reduction("mean", finish=lambda x, length: x / length)
+SUM = Reduction("sum", part=TOTAL)
+MEAN = Reduction("mean", finish=lambda x, length: x / length, part=TOTAL)
+SQUARES = Reduction("squares", element=_square, double=True)
+NORM = Reduction("norm", element=_square, finish=lambda x, length: x.sqrt(), part=SQUARES)
+PROD = Reduction("prod", multiply, 1.0, part=Reduction("product", multiply, 1.0, double=True))
 DEVIATION = Reduction("deviation", element=_deviation, double=True, tells=True)
 # In any order, so with many lanes; of 0 and -0 either could come last, so the result is 0.
 MAX = Reduction("max", V.maximum, -math.inf, 4 * LANES, wide=False, finish=lambda x, length: x + 0.0)
 MIN = Reduction("min", V.minimum, math.inf, 4 * LANES, wide=False, finish=lambda x, length: x + 0.0)
+ANY = Reduction("any", larger, 0.0, 4 * LANES, wide=False, element=_truth)
+ALL = Reduction("all", smaller, 1.0, 4 * LANES, wide=False, element=_truth)
 
 
 def tree(lanes: list[V], combine: Callable[[V, V], V]) -> V:

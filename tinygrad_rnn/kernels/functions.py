@@ -17,7 +17,6 @@ from .formats import FORMATS, Format
 from .llvm import Lanes, V
 
 LOG2_E = 1.4426950408889634
-TWO_OVER_PI = 0.6366197723675814
 SQRT_2, SQRT_2_PI = 1.4142135623730951, 2.5066282746310007
 
 
@@ -51,6 +50,9 @@ def power_of_two(like: V, n: Lanes) -> V:
 
 def scaled(x: V, n: Lanes) -> V:
     """2^n x, rounded at most once, also where it is subnormal, 0 or infinite; |n| up to twice the largest."""
+    at_once = x.scale(n)
+    if at_once is not None:
+        return at_once
     half = n >> 1
     return x * power_of_two(x, half) * power_of_two(x, n - half)
 
@@ -134,14 +136,19 @@ def log(x: V) -> V:
     return limits_of_log(x, log_of_parts(significand - 1, k.to_float() - subnormal.select(float(f.mantissa), 0.0)))
 
 
-def log1p(x: V) -> V:
-    """log(1 + x), accurate near 0."""
+def log_of_sum(x: V, doublings: V | None = None) -> V:
+    """log(1 + x), accurate near 0, plus so many times log 2; the tiny numbers aside."""
     u = 1 + x
     rounded = u - 1
     lost = (1 - (u - rounded)) + (x - rounded)  # 1 + x = u + lost, exactly
     significand, k = split_exponent(u)
-    result = log_of_parts((significand - 1) + scaled(lost, 0 - k), k.to_float())
-    return (abs(x) < format_of(x).tiny).select(x, limits_of_log(u, result))
+    turns = k.to_float() if doublings is None else k.to_float() + doublings
+    return limits_of_log(u, log_of_parts((significand - 1) + scaled(lost, 0 - k), turns))
+
+
+def log1p(x: V) -> V:
+    """log(1 + x), accurate near 0."""
+    return (abs(x) < format_of(x).tiny).select(x, log_of_sum(x))
 
 
 def softplus(x: V) -> V:
@@ -207,49 +214,22 @@ def gelu_tanh(x: V) -> V:
     return (x < 0).select(scaled(low.fma(m, low), n), x) / (1 + e)
 
 
-# ---- circular functions --------------------------------------------------------------------------------------------
-# x = n pi/2 + r with |r| <= pi/4: the quadrant n mod 4 says which of +-sin r, +-cos r it is.
-
-
-def quarter_turns(x: V) -> tuple[V, Lanes]:
-    """(r, n), good for |x| <= sine_high."""
-    f = format_of(x)
-    shifted = x.fma(TWO_OVER_PI, f.magic)
-    n, r = shifted - f.magic, x
-    for part in f.half_pi:
-        r = n.fma(-part, r)
-    return r, shifted.as_int()
-
-
-def circular(r: V, quadrant: Lanes) -> V:
-    """sin(r), cos(r), -sin(r), -cos(r) for quadrants 0, 1, 2, 3."""
-    f = format_of(r)
-    square = r * r
-    sine = (r * square).fma(square.polynomial(f.sin), r)
-    cosine = (square * square).fma(square.polynomial(f.cos), 1 - 0.5 * square)
-    value = ((quadrant & 1) == 0).select(sine, cosine)
-    return (value.as_int() ^ ((quadrant & 2) << (8 * r.dtype.itemsize - 2))).as_float()
-
-
-def sin(x: V) -> V:
-    """Sine; x in radians, |x| <= sine_high, NaN beyond."""
-    f = format_of(x)
-    result = (abs(x) < f.tiny).select(x, circular(*quarter_turns(x)))
-    return (abs(x) <= f.sine_high).select(result, float("nan"))
-
-
-def cos(x: V) -> V:
-    """Cosine; x in radians, |x| <= sine_high, NaN beyond."""
-    r, n = quarter_turns(x)
-    return (abs(x) <= format_of(x).sine_high).select(circular(r, n + 1), float("nan"))
-
-
 # ---- pieces --------------------------------------------------------------------------------------------------------
 
 
 def relu(x: V) -> V:
     """max(x, 0) (V. Nair and G. Hinton, 2010)."""
     return (x < 0).select(0.0, x)
+
+
+def rsqrt(x: V) -> V:
+    """1 / sqrt(x); infinite at 0, NaN below."""
+    return 1 / x.sqrt()
+
+
+def hardsigmoid(x: V) -> V:
+    """x + 3 between 0 and 6, over 6."""
+    return (x + 3).clip(0.0, 6.0) / 6
 
 
 def leaky_relu(x: V, slope: V) -> V:

@@ -195,9 +195,21 @@ class V(Value):
     def floor(self) -> "V":
         return self._call("floor")
 
+    def ceil(self) -> "V":
+        return self._call("ceil")
+
     def round(self) -> "V":
         """To the nearest whole number, ties to even."""
         return self._call("nearbyint")
+
+    def scale(self, n: "Lanes") -> "V | None":
+        """2^n times each lane, rounded once, also beyond the normal numbers; None where no one instruction does it."""
+        if not _X86 or self.e.bytes != 64 or vector_bytes() != 64:
+            return None
+        kind, bits = ("ps", 16) if self.e.size == 4 else ("pd", 8)
+        args = [self.v, n.to_float().v, self.v, ir.IntType(bits)(-1), I32(4)]     # all lanes; rounded as the rest
+        function = self.e.function(f"llvm.x86.avx512.mask.scalef.{kind}.512", self.e.vector, [a.type for a in args])
+        return V(self.e, self.e.b.call(function, args))
 
     def copysign(self, sign: Any) -> "V":
         return self._call("copysign", sign)
@@ -319,26 +331,55 @@ class Emit:
         """The element at an address in every lane."""
         return V(self, self._splat(self.b.load(self.b.inttoptr(address.v, self.scalar.as_pointer()), align=self.size)))
 
+    def store_first(self, address: Int, x: V) -> None:
+        """The first lane to an address."""
+        pointer = self.b.inttoptr(address.v, self.scalar.as_pointer())
+        self.b.store(self.b.extract_element(x.v, I32(0)), pointer, align=self.size)
+
     def number(self, n: Int) -> V:
         """An integer as a floating-point number in every lane."""
         return V(self, self._splat(self.b.sitofp(n.v, self.scalar)))
 
-    def gather(self, address: Int, stride: Int, mask: Mask) -> V:
-        """Elements `stride` bytes apart."""
-        pointers = [self.b.inttoptr((address + stride * k).v, self.scalar.as_pointer()) for k in range(self.width)]
-        x = self.const(0.0).v
+    def gather(self, address: Int, stride: Int, mask: Mask, truth: bool = False) -> Any:
+        """Elements `stride` bytes apart: numbers, or truth values that are kept as bytes."""
+        kind, size = (I8, 1) if truth else (self.scalar, self.size)
+        pointers = [self.b.inttoptr((address + stride * k).v, kind.as_pointer()) for k in range(self.width)]
+        x = nothing = ir.Constant(ir.VectorType(kind, self.width), [kind(0)] * self.width)
         for k, pointer in enumerate(pointers):
             with self.when(Mask(self, self.b.extract_element(mask.v, I32(k)))) as merge:
-                filled = self.b.insert_element(x, self.b.load(pointer, align=self.size), I32(k))
+                filled = self.b.insert_element(x, self.b.load(pointer, align=size), I32(k))
             x = merge(filled, x)
-        return V(self, x)
+        return Mask(self, self.b.icmp_unsigned("!=", x, nothing)) if truth else V(self, x)
 
-    def scatter(self, address: Int, stride: Int, x: V, mask: Mask) -> None:
+    def scatter(self, address: Int, stride: Int, x: V | Mask, mask: Mask) -> None:
         """Lanes to elements `stride` bytes apart."""
+        kind, size = (I8, 1) if isinstance(x, Mask) else (self.scalar, self.size)
+        value = self.b.zext(x.v, ir.VectorType(I8, self.width)) if isinstance(x, Mask) else x.v
         for k in range(self.width):
             with self.when(Mask(self, self.b.extract_element(mask.v, I32(k)))):
-                pointer = self.b.inttoptr((address + stride * k).v, self.scalar.as_pointer())
-                self.b.store(self.b.extract_element(x.v, I32(k)), pointer, align=self.size)
+                pointer = self.b.inttoptr((address + stride * k).v, kind.as_pointer())
+                self.b.store(self.b.extract_element(value, I32(k)), pointer, align=size)
+
+    def load_mask(self, address: Int, lanes: Mask | None = None) -> Mask:
+        """Truth values that are kept as bytes."""
+        kind, name = ir.VectorType(I8, self.width), f"llvm.masked.load.v{self.width}i8.p0"
+        pointer, nothing = self.b.inttoptr(address.v, kind.as_pointer()), ir.Constant(kind, [0] * self.width)
+        if lanes is None:
+            x = self.b.load(pointer, align=1)
+        else:
+            args = [pointer, I32(1), lanes.v, nothing]
+            x = self.b.call(self.function(name, kind, [a.type for a in args]), args)
+        return Mask(self, self.b.icmp_unsigned("!=", x, nothing))
+
+    def store_mask(self, address: Int, x: Mask, lanes: Mask | None = None) -> None:
+        """Truth values as bytes, 0 and 1."""
+        kind, name = ir.VectorType(I8, self.width), f"llvm.masked.store.v{self.width}i8.p0"
+        pointer, value = self.b.inttoptr(address.v, kind.as_pointer()), self.b.zext(x.v, kind)
+        if lanes is None:
+            self.b.store(value, pointer, align=1)
+        else:
+            args = [value, pointer, I32(1), lanes.v]
+            self.b.call(self.function(name, ir.VoidType(), [a.type for a in args]), args)
 
     def load_int(self, address: Int) -> Int:
         return Int(self, self.b.load(self.b.inttoptr(address.v, I64.as_pointer())))
@@ -371,6 +412,30 @@ class Emit:
         function = self.function("llvm.x86.sse.stmxcsr", ir.VoidType(), [BYTE_POINTER])
         self.b.call(function, [self.b.inttoptr(room.v, BYTE_POINTER)])
         return room
+
+    def clear_flags(self, saved: Any) -> None:
+        """None of them set, everything else as saved."""
+        if saved is not None:
+            self._set_flags(self.b.and_(self._word(saved), I32(~63)))
+
+    def collect_flags(self, into: Int) -> None:
+        """Add the flags that are set to a word of memory that several threads may write to."""
+        if _X86:
+            flags = self.b.and_(self._word(self.save_flags()), I32(63))
+            self.b.atomic_rmw("or", self.b.inttoptr(into.v, I64.as_pointer()), self.b.zext(flags, I64), "seq_cst")
+
+    def raise_flags(self, word: Int) -> None:
+        """Set what was collected."""
+        if _X86:
+            self._set_flags(self.b.or_(self._word(self.save_flags()), self.b.trunc(self.load_int(word).v, I32)))
+
+    def _word(self, address: Int) -> Any:
+        return self.b.load(self.b.inttoptr(address.v, I32.as_pointer()))
+
+    def _set_flags(self, flags: Any) -> None:
+        room = self.scratch(1)
+        self.b.store(flags, self.b.inttoptr(room.v, I32.as_pointer()))
+        self.restore_flags(room)
 
     def restore_flags(self, saved: Any) -> None:
         """What save_flags found."""

@@ -39,8 +39,16 @@ def _elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 exp, expm1, log, log1p = map(_elementwise, (np.exp, np.expm1, np.log, np.log1p))
-tanh, sin, cos = map(_elementwise, (np.tanh, np.sin, np.cos))
+sin, cos, tan, sinh, cosh, tanh = map(_elementwise, (np.sin, np.cos, np.tan, np.sinh, np.cosh, np.tanh))
+asin, acos, atan = map(_elementwise, (np.arcsin, np.arccos, np.arctan))
+asinh, acosh, atanh = map(_elementwise, (np.arcsinh, np.arccosh, np.arctanh))
 _erfc = np.vectorize(math.erfc, otypes=[np.float64])
+
+
+@_elementwise
+def rsqrt(x):
+    """1 / sqrt(x)."""
+    return 1 / np.sqrt(x)
 
 
 @_elementwise
@@ -84,6 +92,12 @@ def gelu_tanh(x):
 def relu(x):
     """max(x, 0)."""
     return np.maximum(x, 0)
+
+
+@_elementwise
+def hardsigmoid(x):
+    """x + 3 between 0 and 6, over 6."""
+    return np.clip(x + 3, 0, 6) / 6
 
 
 @_elementwise
@@ -163,6 +177,30 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Arithmetic mean over axes."""
     x = as_float(x, "mean")
     return _rounded(lambda: np.sum(x, axis, np.float64, keepdims=keepdims) / _count(x, axis), x.dtype)
+
+
+def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Product over axes; integers and bools as int64."""
+    x = np.asarray(x)
+    if x.dtype.kind in "biu":
+        return np.prod(x, axis, keepdims=keepdims)
+    return _rounded(lambda: np.prod(x, axis, np.float64, keepdims=keepdims), x.dtype)
+
+
+def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Root of the sum of squares over axes."""
+    x = as_float(x, "norm")
+    return _rounded(lambda: np.sqrt(np.sum(np.square(x, dtype=np.float64), axis, keepdims=keepdims)), x.dtype)
+
+
+def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Is one of the elements not 0?"""
+    return np.any(x, axis, keepdims=keepdims)
+
+
+def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Is none of the elements 0?"""
+    return np.all(x, axis, keepdims=keepdims)
 
 
 def var(x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:

@@ -19,6 +19,8 @@ import numpy as np
 
 from .arrays import FLOAT32, FLOAT64, LARGE, as_float, share_rows
 from .fold import (
+    ALL,
+    ANY,
     ARGMAX,
     ARGMIN,
     BLOCK,
@@ -26,6 +28,8 @@ from .fold import (
     MAX,
     MEAN,
     MIN,
+    NORM,
+    PROD,
     RUNNING,
     SUM,
     TOTAL,
@@ -123,16 +127,16 @@ def _reduced(r: Reduction, x: np.ndarray, told: np.ndarray | None = None) -> np.
 
 def _long_row(r: Reduction, x: np.ndarray, *told: np.float64) -> Any:
     """One row, its blocks shared out; they are combined in the order of the kernel."""
-    partial = TOTAL if r in (SUM, MEAN) else r
+    partial = r.part or r
     whole, rest = x[:len(x) // BLOCK * BLOCK].reshape(-1, BLOCK), x[len(x) // BLOCK * BLOCK:]
     blocks = np.empty(len(whole) + (len(rest) > 0), np.float64 if partial.double else x.dtype)
     _apply(partial.rows, [whole, *(np.full(len(whole), t) for t in told)], blocks[:len(whole)])
     if len(rest):
         blocks[-1] = partial.rows(rest, *told)
-    if r in (MAX, MIN):
+    if not partial.double:
         return r.rows(blocks)
-    total = np.add.accumulate(blocks)[-1]
-    return total / len(x) if r is MEAN else total
+    total = (np.multiply if r is PROD else np.add).accumulate(blocks)[-1]
+    return total / len(x) if r is MEAN else np.sqrt(total) if r is NORM else total
 
 
 # ---- what is called ------------------------------------------------------------------------------------------------
@@ -163,6 +167,37 @@ def sum(x: np.ndarray, axis: Axis = None, keepdims: bool = False) -> np.ndarray:
     if x.dtype.char not in "fd" and x.dtype.kind in "biu":
         return np.sum(x, _axes(axis, x.ndim, "sum"), keepdims=keepdims)
     return _reduce(SUM, x, axis, keepdims)
+
+
+def prod(x: np.ndarray, axis: Axis = None, keepdims: bool = False) -> np.ndarray:
+    """Product over all elements, or over one axis or several, in float64; integers and bools multiply as int64."""
+    x = np.asarray(x)
+    if x.dtype.char not in "fd" and x.dtype.kind in "biu":
+        return np.prod(x, _axes(axis, x.ndim, "prod"), keepdims=keepdims)
+    with np.errstate(over="ignore"):
+        return _reduce(PROD, x, axis, keepdims)
+
+
+def norm(x: np.ndarray, axis: Axis = None, keepdims: bool = False) -> np.ndarray:
+    """Root of the sum of squares, both in float64, rounded once."""
+    return _reduce(NORM, x, axis, keepdims)
+
+
+def any(x: np.ndarray, axis: Axis = None, keepdims: bool = False) -> np.ndarray:
+    """Is one of the elements not 0?  A NaN is not."""
+    return _quantified(ANY, np.any, x, axis, keepdims)
+
+
+def all(x: np.ndarray, axis: Axis = None, keepdims: bool = False) -> np.ndarray:
+    """Is none of the elements 0?"""
+    return _quantified(ALL, np.all, x, axis, keepdims)
+
+
+def _quantified(r: Reduction, by_numpy: Any, x: Any, axis: Axis, keepdims: bool) -> np.ndarray:
+    x = np.asarray(x)
+    if x.size < LARGE or x.dtype not in (FLOAT32, FLOAT64):
+        return by_numpy(x, _axes(axis, x.ndim, r.name), keepdims=keepdims)
+    return np.not_equal(_reduce(r, x, axis, keepdims), 0)
 
 
 def mean(x: np.ndarray, axis: Axis = None, keepdims: bool = False) -> np.ndarray:

@@ -99,7 +99,6 @@ def _multiply(e: Emit, rows: int, vectors: int, a: Int, a_row: Int, b: Int, b_ve
     return [out[0], *out[1 + len(groups):]]
 
 
-
 # ---- the loop over time ----------------------------------------------------------------------------------------------
 Job = namedtuple("Job", "size steps batch backward bounds active stages n_stages products outside n_outside flat")
 

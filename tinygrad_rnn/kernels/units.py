@@ -6,7 +6,7 @@ NumPy rows without the JIT; here it is traced on the vectors of `llvm.py`. What 
 memory with one stride a step and one a row, in which an operand is a constant distance away. A table of integers tells
 where it is:
 
-    address of the number of units (a floating-point number)
+    address of the number of units (a floating-point number), the same as an integer
     base, step stride, row stride        for each group, in bytes
     offset                               for each operand: what is read, in the order of the arguments, then the results
 """
@@ -21,8 +21,8 @@ from . import functions
 from .jit import Compiled, native
 from .llvm import Emit, Int, V
 
-WIDTH = 0                   # of the table
-GROUP, GROUP_SIZE = 8, 24
+WIDTH, UNITS = 0, 8         # of the table
+GROUP, GROUP_SIZE = 16, 24
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Operand:
     group : int
         Index of its group in the table.
     kind : str
-        Of an argument "row" (one value a row and unit), "vector" (one a unit), "scalar" (one), "mean" (of a row's
-        units, from partial sums); of a result "row", "add" (to what stands there), "total" (partial sums over a row's
-        units).
+        Of an argument "row" (one value a row and unit), "vector" (one a unit), "scalar" (one), "narrow" (one a row); of
+        a result "row", "narrow", "add" (to what stands there), "sum" (over the units of a row: a vector of partial
+        sums), "mean" (narrow: of the partial sums of the sum in the same place among the sums, when they are complete).
     masked : bool
         For memory that is not padded to whole vectors: lanes beyond the last unit are neither read nor written.
     """
@@ -72,7 +72,7 @@ def unit(function: Callable[..., Any], reads: Sequence[Operand], writes: Sequenc
             stride.append(e.load_int(place + 16))
             base.append(e.load_int(place) + step * e.load_int(place + 8) + row * stride[g])
         offset = [e.load_int(table + (GROUP + GROUP_SIZE * groups + 8 * k)) for k in range(len(operands))]
-        width = e.broadcast(e.load_int(table + WIDTH)) if any(o.kind == "mean" for o in reads) else None
+        last = first + lanes == e.load_int(table + UNITS)
         fixed = {}
         for k, o in enumerate(reads):
             if o.kind == "vector":
@@ -86,22 +86,34 @@ def unit(function: Callable[..., Any], reads: Sequence[Operand], writes: Sequenc
             def load(k: int, o: Operand) -> V:
                 if k in fixed:
                     return fixed[k]
-                if o.kind == "mean":
-                    return e.load(at[o.group] + offset[k]).fold(lambda a, b: a + b) / width
+                if o.kind == "narrow":
+                    return e.broadcast(at[o.group] + offset[k])
                 return e.load(at[o.group] + offset[k] + column, mask if o.masked else None)
 
             results = function(*(load(k, o) for k, o in enumerate(reads)))
+            totals: list[V] = []
+            means: list[tuple[Int, V]] = []
             for k, (o, result) in enumerate(zip(writes, results), len(reads)):
                 value = e.const(result) if isinstance(result, (int, float)) else result
-                if o.kind == "total":
-                    address = at[o.group] + offset[k]
-                    value = mask.select(value, 0.0)
-                    e.store(address, value + (first == 0).select(e.const(0.0), e.load(address)))
+                address = at[o.group] + offset[k]
+                if o.kind == "sum":
+                    totals.append(mask.select(value, 0.0) + (first == 0).select(e.const(0.0), e.load(address)))
+                    e.store(address, totals[-1])
+                elif o.kind == "mean":
+                    means.append((address, totals[len(means)]))
+                elif o.kind == "narrow":
+                    e.store_first(address, value)
+                if o.kind in ("sum", "mean", "narrow"):
                     continue
-                address = at[o.group] + offset[k] + column
+                address = address + column
                 if o.kind == "add":
                     value = value + e.load(address, mask if o.masked else None)
                 e.store(address, value, mask if o.masked else None)
+            if means:
+                with e.when(last):
+                    width = e.broadcast(e.load_int(table + WIDTH))
+                    for address, total in means:
+                        e.store_first(address, total.fold(lambda a, b: a + b) / width)
             return [p + stride[g] for g, p in zip(used, pointers)]
 
         e.loop(rows, body, *(base[g] for g in used))

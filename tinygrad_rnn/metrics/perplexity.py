@@ -12,7 +12,10 @@ def perplexity(nll: Any = None, tokens: Any = None, *, log_probs: Any = None) ->
 
         perplexity = P(w_1 ... w_N)^(-1/N) = exp(-(1/N) sum_t ln p(w_t | w_1 ... w_t-1))
 
-    Its base-2 logarithm is the bits a token: nats / ln 2.
+    Lectures write it as a product over one-hot targets, PP = prod_t (1 / sum_j y_j(t) yhat_j(t))^(1/T), which is the
+    same.  Its natural logarithm is the cross-entropy, the loss, in nats a token; its base-2 logarithm the bits a token:
+    perplexity = e^nats = 2^bits, bits = nats / ln 2.  Lower is better; 1 is certainty, V a guess among V tokens.
+    Perplexities compare only over the same tokens: one a word is not one a character.
 
     Parameters
     ----------

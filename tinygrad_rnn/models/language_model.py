@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn
+from .. import kernels, nn
 from ..autograd import Tensor, no_grad
+from ..decode import Logits
 from ..metrics import perplexity
 
 State = tuple[Tensor, Tensor]
@@ -70,6 +71,51 @@ class LanguageModel(nn.Module):
         """
         output, state = self.lstm(self.embedding(x), state)
         return self.linear(output), state
+
+    def decoder(self, state: Any = None, batch: int = 1) -> tuple[Decoder, Any]:
+        """The model as `tinygrad_rnn.decode` takes it: `greedy(*model.decoder(), bos=..., ...)`.
+
+        Parameters
+        ----------
+        state : pair of Tensors, each (layers, B, H), optional
+            Memory of what came before; None for nothing.
+        batch : int
+            B.
+
+        Returns
+        -------
+        step : callable (tokens, state) -> (log_probs, state)
+            With the weights as they are now; without dropout.
+        state : of arrays with first axis B
+        """
+        step = Decoder(self)
+        return step, step.layer.start(state, batch)
+
+
+class Decoder:
+    """A language model's step: tokens (N,) and their memory to logits (N, V) and the memory after them.
+
+    Parameters
+    ----------
+    model : LanguageModel
+    """
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.layer = model.lstm.row_stepper()
+        self.table = model.embedding.weight.data.copy()
+        weight, bias = model.linear.weight.data, model.linear.bias
+        # The bias as one more row of the matrix, which meets a 1: it costs nothing there.
+        self.matrix = kernels.pack(np.concatenate([weight.T, np.reshape(0 if bias is None else bias.data, (1, -1))]))
+        self.hidden = np.ones((1, len(weight.T) + 1), weight.dtype)
+
+    def __call__(self, tokens: np.ndarray, state: Any) -> tuple[Logits, Any]:
+        """One step."""
+        output, state = self.layer(kernels.take_rows(self.table, tokens), state)
+        if len(tokens) > len(self.hidden):
+            self.hidden = np.ones((len(tokens), self.hidden.shape[1]), self.hidden.dtype)
+        hidden = self.hidden[:len(tokens)]
+        hidden[:, :-1] = output
+        return Logits(kernels.matmul(hidden, self.matrix)), state
 
 
 def detach(state: Any) -> Any:

@@ -240,11 +240,11 @@ class Attention(Module):
         if self.query_size is None:
             return as_tensor(x)
         if self.score == "dot":
-            x = as_tensor(x)
-            if x.shape[-1] != self.query_size:
-                raise ValueError(f"{type(self).__name__}: the query has {x.shape[-1]} features, expected query_size="
+            same = as_tensor(x)
+            if same.shape[-1] != self.query_size:
+                raise ValueError(f"{type(self).__name__}: the query has {same.shape[-1]} features, expected query_size="
                                  f"{self.query_size}")
-            return x
+            return same
         x = features(type(self).__name__, x, self.weight_query, self.query_size, "query_size")
         scale = self.size ** -0.5 if self.score == "scaled_dot" else 1.0
         query: Tensor = ops.linear(x, self.weight_query) * scale

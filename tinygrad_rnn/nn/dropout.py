@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
+from ..autograd.replay import generator
 from ..random import Rng
 from .checks import as_tensor, probability
 from .module import Module
@@ -55,12 +56,12 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, rng: Rng = None) -> T
     if x.dtype.kind != "f":
         raise TypeError(f"dropout: x must be floating, got dtype {x.dtype}; use astype(float32)")
     if probability("dropout", p) and training:
-        x = x * mask(x.shape, p, x.dtype, np.random.default_rng(rng))
+        x = x * mask(x.shape, p, x.dtype, rng)
     return as_tensor(x)
 
 
-def mask(shape: tuple[int, ...], p: float, dtype: np.dtype[Any], rng: np.random.Generator) -> np.ndarray:
+def mask(shape: tuple[int, ...], p: float, dtype: np.dtype[Any], rng: Rng) -> np.ndarray:
     """0 with probability p, elsewhere 1 / (1 - p), so that the mean is 1."""
-    kept = rng.random(shape, np.float32) >= p
+    kept = generator(rng).random(shape, np.float32) >= p
     scaled: np.ndarray = kept * dtype.type(1 / (1 - p) if p < 1 else 0)
     return scaled

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
+from ..autograd.writes import wrote
 from ..random import Rng
 
 
@@ -109,6 +110,7 @@ def _fan(tensor: Tensor, mode: str) -> int:
 
 def _fill(tensor: Tensor, values: Any) -> Tensor:
     tensor.data[...] = values
+    wrote(tensor.data, "nn.init")
     return tensor
 
 

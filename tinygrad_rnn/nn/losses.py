@@ -12,7 +12,23 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor
-from ..autograd.ops import index_add, log_softmax, mean, nll_of_logits, permute_dims, reshape, rows, softplus, square
+from ..autograd.ops import abs as absolute
+from ..autograd.ops import (
+    exp,
+    index_add,
+    less,
+    less_equal,
+    log,
+    log_softmax,
+    mean,
+    nll_of_logits,
+    permute_dims,
+    reshape,
+    rows,
+    softplus,
+    square,
+    where,
+)
 from ..autograd.ops import sum as total
 from .checks import as_tensor
 from .lengths import checked, mask
@@ -105,6 +121,107 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean", *, lengths: Any =
         For shapes that differ, or a mean over nothing.
     """
     return _elementwise("mse_loss", lambda x, t: square(x - t), [input, target], reduction, lengths)
+
+
+def l1_loss(input: Any, target: Any, reduction: str = "mean", *, lengths: Any = None) -> Tensor:
+    """|input - target|; the derivative at 0 is 0.  Parameters and errors are those of `mse_loss`."""
+    return _elementwise("l1_loss", lambda x, t: absolute(x - t), [input, target], reduction, lengths)
+
+
+def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0, *,
+                   lengths: Any = None) -> Tensor:
+    """With d = |input - target|: d^2 / (2 beta) where d < beta, else d - beta/2 (Girshick 2015, equation 3, beta = 1).
+
+    Parameters
+    ----------
+    beta : float, not negative
+        Where the square ends; 0 is `l1_loss`.  The other parameters and errors are those of `mse_loss`.
+    """
+    if not beta >= 0:
+        raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
+
+    def losses(x: Any, t: Any) -> Any:
+        d = absolute(x - t)
+        return d if beta == 0 else where(less(d, beta), square(d) * (0.5 / beta), d - 0.5 * beta)
+
+    return _elementwise("smooth_l1_loss", losses, [input, target], reduction, lengths)
+
+
+def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False, *,
+           lengths: Any = None) -> Tensor:
+    """t (log t - input), elementwise: the divergence of t from e^input, in nats; 0 where t is 0.
+
+    Parameters
+    ----------
+    input, target : Tensor, of one shape
+        Log-probabilities, and probabilities; or, with log_target, log-probabilities too.
+    reduction : "mean", "batchmean", "sum" or "none"
+        "mean" is over all elements, as PyTorch's; "batchmean", the sum over the number of distributions along the first
+        axis (with lengths: of real steps), is the divergence as the books have it.
+    log_target : bool
+    lengths : array_like of int (B,), optional
+        Both are (T, B, ...): what lies beyond a row's length does not count, and may be NaN.
+
+    Raises
+    ------
+    ValueError
+        For shapes that differ, or a mean over nothing.
+
+    Notes
+    -----
+    KL(t || p) = sum_k t_k (log t_k - log p_k) (Kullback and Leibler 1951).
+    """
+    def losses(x: Any, t: Any) -> Any:
+        if log_target:
+            return exp(t) * (t - x)
+        zero = less_equal(t, 0)
+        return where(zero, 0.0, t * (log(where(zero, 1.0, t)) - x))
+
+    batch = reduction == "batchmean"
+    value = _elementwise("kl_div", losses, [input, target], "sum" if batch else reduction, lengths)
+    if not batch:
+        return value
+    shape = as_tensor(input).shape
+    rows_ = int(np.sum(np.asarray(as_tensor(lengths).data))) if lengths is not None else shape[0] if shape else 1
+    if not rows_:
+        raise ValueError("kl_div: a mean over nothing: there is no distribution; reduction='sum' gives 0")
+    return value / rows_
+
+
+def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean", *,
+                         lengths: Any = None) -> Tensor:
+    """-t log p - (1 - t) log(1 - p) for probabilities p, in nats; `binary_cross_entropy_with_logits` is more accurate.
+
+    Logarithms stop at -100, as PyTorch's, so that p = 0 and p = 1 have a finite loss; the gradient is 0 there.
+
+    Parameters
+    ----------
+    input, target : Tensor, of one shape
+        Probabilities, each between 0 and 1.  The other parameters are those of `binary_cross_entropy_with_logits`.
+
+    Raises
+    ------
+    ValueError
+        For an input outside [0, 1], shapes that differ, or a mean over nothing.
+    """
+    who = "binary_cross_entropy"
+    factor = _broadcast(who, "weight", weight, input)
+
+    def losses(x: Any, t: Any, w: Any) -> Any:
+        p = np.asarray(x.data)
+        if not (p.size == 0 or 0 <= p.min() and p.max() <= 1):
+            raise ValueError(f"{who}: input must hold probabilities, between 0 and 1, got {p.min()} to {p.max()}; for "
+                             "logits take binary_cross_entropy_with_logits")
+        value = -(t * _log_from(x, -100.0) + (1 - t) * _log_from(1 - x, -100.0))
+        return value if w is None else value * w
+
+    return _elementwise(who, losses, [input, target, factor], reduction, lengths)
+
+
+def _log_from(p: Any, lowest: float) -> Any:
+    """log p, no less than a number; where it would be, there is no gradient."""
+    small = less_equal(p, np.exp(lowest))
+    return where(small, lowest, log(where(small, 1.0, p)))
 
 
 def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None, reduction: str = "mean",

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from ..autograd import Tensor
-from ..autograd.tensor import constant
 from ..random import Rng, entropy, stream
 from . import init
 from .parameter import Parameter
@@ -270,7 +269,7 @@ class Module:
             if tensor.dtype.kind == "f":
                 tensor.data = tensor.data.astype(dtype, copy=False)
                 if tensor.grad is not None:
-                    tensor.grad = constant(tensor.grad.data.astype(dtype, copy=False))
+                    tensor.grad = tensor.grad.astype(dtype)
         return self
 
     def zero_grad(self) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..autograd.ops import concat
+from ..autograd.replay import generator
 from ..autograd.tensor import constant
 from ..cells import Cell
 from ..cells.regularise import masked, zoned
@@ -53,7 +54,8 @@ class Recurrent(Stack):
         machine code.
     checkpoint_every : int, "sqrt" or None
         Keep only the states at every so many steps, "sqrt": at sqrt(T) of them, and run the steps between them again in
-        the backward pass.
+        the backward pass.  Gradients of parameters are then summed segment by segment: equal but for rounding; all else
+        is equal bit by bit.
     init : "uniform", "orthogonal", "identity", or callable
         Where parameters start: uniform in +-1/sqrt(hidden_size); orthogonal, identity: the same but for square matrices
         that multiply a state; callable: init(matrix, rng=generator), as the functions of `nn.init`, for all matrices.
@@ -159,7 +161,7 @@ class Recurrent(Stack):
         if any(self.zoneout.values()):
             cell, names = _zoned(cell, None if self.training else tuple(self.zoneout.items()))
             for row, name in names.items() if self.training else ():
-                stays = self.stream.random((steps, batch, widths[row]), np.float32) < self.zoneout[row]
+                stays = generator(self.stream).random((steps, batch, widths[row]), np.float32) < self.zoneout[row]
                 inputs[name] = constant(stays.astype(self.first.dtype))
         return Part(cell, self._hidden_sizes[layer], Named(tuple(cell.parameters)), tensors, inputs)
 

@@ -22,7 +22,7 @@ from . import lengths as ragged
 from .checks import as_tensor, features, same_dtype
 from .dropout import dropout
 from .module import Module
-from .stepper import Stepper
+from .stepper import RowStepper, Stepper
 
 if TYPE_CHECKING:
     from ..cells import Cell
@@ -108,7 +108,8 @@ class Stack(Module):
         reverse : bool
             Run from each row's last real step to the first; outputs stand at the step they belong to.
         return_gates : bool
-            Return every row of the equations too.
+            Return every row of the equations too.  They are taken from what the run keeps, none is run again; their
+            gradients go through the readable steps, at the price of T steps on the tape.
         **inputs : Tensor (T, B, width), with batch_first (B, T, width), or (B, width) for all steps
             The cell's further inputs; every layer reads them.
 
@@ -142,12 +143,13 @@ class Stack(Module):
                 k = layer * self._directions + way
                 part = self.part(k, steps, batch)
                 span = {**given, **part.inputs}, lengths, bool(way) != bool(reverse)
-                y, last = self._run(part, x, before[k], *span)
+                known: dict[str, np.ndarray] | None = {} if return_gates else None
+                y, last = self._run(part, x, before[k], *span, known)
                 outputs.append(y)
                 after.append(last)
                 if return_gates:
                     gates.append(rows_at_steps(part.cell, part.hidden_size, x, before[k], part.tensors, part.form,
-                                               *span, fused=self.compiled))
+                                               *span, known=known))
             y = outputs[0] if len(outputs) == 1 else concat(outputs, -1)
             below.append(self._handed_on(layer, below, y))
         result = self._laid_out(below[-1], batched), self.packed(after, batched)
@@ -156,13 +158,13 @@ class Stack(Module):
         return *result, [{name: self._laid_out(row, batched) for name, row in rows.items()} for rows in gates]
 
     def _run(self, part: Part, x: Any, state: Sequence[Any], inputs: Mapping[str, Any], lengths: np.ndarray | None,
-             backwards: bool) -> tuple[Any, tuple[Any, ...]]:
-        """One direction of one layer: its output at all steps, and its final states."""
+             backwards: bool, rows: dict[str, np.ndarray] | None) -> tuple[Any, tuple[Any, ...]]:
+        """One direction of one layer: its output at all steps, and its final states; `rows` are filled if compiled."""
         if self.checkpoint_every is not None and self.compiled:
             return run_in_segments(part.cell, part.hidden_size, x, state, part.tensors, inputs, lengths, backwards,
-                                   part.form, self.checkpoint_every)
+                                   part.form, self.checkpoint_every, rows)
         return run(part.cell, part.hidden_size, x, state, part.tensors, inputs, lengths, backwards, self.compiled,
-                   part.form)
+                   part.form, rows)
 
     @property
     def compiled(self) -> bool:
@@ -188,6 +190,10 @@ class Stack(Module):
         batch : int
         """
         return Stepper(self, state, batch)
+
+    def row_stepper(self) -> RowStepper:
+        """Inference one step at a time from any state, for any number of rows: see `RowStepper`."""
+        return RowStepper(self)
 
     # ---- layout -----------------------------------------------------------------------------------------------------
     def _checked(self, x: Any) -> tuple[Any, bool]:

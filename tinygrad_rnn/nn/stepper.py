@@ -92,6 +92,15 @@ class Stepper:
             below.append(y + below[-1] if layer.skip == "residual" and k else y)
         return below[-1].copy() if array.ndim == 2 else below[-1][0].copy()
 
+    def from_state(self, x: np.ndarray, state: Any) -> tuple[np.ndarray, tuple[tuple[np.ndarray, ...], ...]]:
+        """One step of up to `batch` rows from a state of theirs; see `RowStepper`."""
+        below, after, skip = [x], [], self._layer.skip
+        for k, (step, one) in enumerate(zip(self._steps, state)):
+            y, new = step.from_state(np.concatenate(below, -1) if skip == "dense" else below[-1], one)
+            after.append(new)
+            below.append(y + below[-1] if skip == "residual" and k else y)
+        return below[-1], tuple(after)
+
     def _further(self, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
         """The further inputs as arrays."""
         return {name: value.data for name, value in self._layer.further(inputs, 1, self._batch, True).items()}
@@ -106,6 +115,58 @@ class Stepper:
     def state(self, state: Any) -> None:
         for step, one in zip(self._steps, self._layer.unpacked(state, self._batch, True)):
             step.state = tuple(np.asarray(value, self._layer.first.dtype) for value in one)
+
+
+class RowStepper:
+    """A layer's steps from any state, for any number of rows: `h, state = step(x, state)`. For decoders.
+
+    The state is a tuple over the layers of tuples of arrays, (N, width) each: rows come first, so that a search can
+    reorder them. A row's numbers do not depend on the others. The weights are packed once, as by `Stepper`.
+
+    Parameters
+    ----------
+    layer : RNN, LSTM, GRU or Recurrent, not bidirectional, of a cell without further inputs
+
+    Raises
+    ------
+    ValueError
+        For another layer.
+    """
+
+    def __init__(self, layer: Stack) -> None:
+        if len(layer.cell.inputs) > 1:
+            further = ", ".join(layer.cell.inputs[1:])
+            raise ValueError(f"row_stepper: the cell has further inputs, {further}; use stepper")
+        self._layer, self._room = layer, 0
+        self._make(1)
+
+    def _make(self, room: int) -> None:
+        """Steps for up to so many rows."""
+        self._stepper, self._room = Stepper(self._layer, None, room), room
+
+    def start(self, state: Any = None, batch: int = 1) -> tuple[tuple[np.ndarray, ...], ...]:
+        """The layer's state (num_layers, B, H), or what it is, as rows; zeros for None."""
+        dtype = self._layer.first.dtype
+        return tuple(tuple(np.asarray(_array(value), dtype) for value in one)
+                     for one in self._layer.unpacked(state, batch, True))
+
+    def __call__(self, x: np.ndarray, state: Any) -> tuple[np.ndarray, tuple[tuple[np.ndarray, ...], ...]]:
+        """One step.
+
+        Parameters
+        ----------
+        x : array (N, D) in the layer's dtype
+        state : as `start` and this function give it
+
+        Returns
+        -------
+        output of the last layer, (N, width), overwritten by the next call; state
+        """
+        if x.ndim != 2 or x.shape[1] != self._layer.input_size:
+            raise ValueError(f"row_stepper: x must have shape (N, D), D = {self._layer.input_size}, got {x.shape}")
+        if len(x) > self._room:
+            self._make(max(len(x), 2 * self._room))     # twice as many: few calls pack the weights anew
+        return self._stepper.from_state(x, state)
 
 
 def _array(x: Any) -> np.ndarray:

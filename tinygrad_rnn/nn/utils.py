@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..autograd import Tensor
+from ..autograd import RowSparse, Tensor
 
 # Elements at a time: the float64 squares of a block stay in the cache.
 _BLOCK = 1 << 14
@@ -90,7 +90,10 @@ def _gradients(who: str, parameters: Any) -> Iterator[np.ndarray]:
     for parameter in listed:
         if not isinstance(parameter, Tensor):
             raise TypeError(f"{who}: expected Tensors, got {type(parameter).__name__}")
-        if parameter.grad is not None:
+        if isinstance(parameter.grad, RowSparse):
+            parameter.grad = parameter.grad.coalesce()      # a row that is there twice has the norm of its sum
+            yield parameter.grad.values.data
+        elif parameter.grad is not None:
             yield parameter.grad.data
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tensor
+from ..autograd import RowSparse, Tensor
+from ..autograd.writes import wrote
 
 State = dict[str, Any]      # of one parameter: arrays of its shape, and numbers
 
@@ -101,6 +102,8 @@ class Optimizer:
         for p in self._all():
             if set_to_none:
                 p.grad = None
+            elif isinstance(p.grad, RowSparse):
+                p.grad = RowSparse(np.empty(0, np.int64), np.empty((0, *p.shape[1:]), p.dtype), p.shape)
             elif p.grad is not None:
                 p.grad = Tensor(np.zeros(p.shape, p.dtype))
 
@@ -111,12 +114,16 @@ class Optimizer:
         ------
         ValueError
             If a gradient has not the shape and dtype of its parameter.
+        TypeError
+            For a row-sparse gradient where the rule moves all rows.
         """
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is None:
                     continue
-                g = p.grad.data
+                g = p.grad
+                if isinstance(g, RowSparse):
+                    self._demand_sparse(group)
                 if g.shape != p.shape or g.dtype != p.dtype:
                     raise ValueError(f"{self._who}: a parameter of shape {p.shape} and dtype {p.dtype} has a gradient "
                                      f"of shape {g.shape} and dtype {g.dtype}")
@@ -125,8 +132,32 @@ class Optimizer:
                     if name not in state:
                         state[name] = np.full(p.shape, value, p.dtype)
                 with np.errstate(all="ignore"):     # overflow shows in the loss, and clip_grad_norm_ finds it
-                    self._update(p.data, g, state, group)
+                    if isinstance(g, RowSparse):
+                        self._update_rows(p.data, g.coalesce(), state, group)
+                    else:
+                        self._update(p.data, g.data, state, group)
+                wrote(p.data, f"{self._who}.step")
                 state["step"] += 1
+
+    def _update_rows(self, p: np.ndarray, g: RowSparse, state: State, group: dict[str, Any]) -> None:
+        """Move the rows that a coalesced gradient holds, and what is remembered of them, as if there were no others."""
+        where = g.indices.data
+        rows, own = p[where], {name: state[name][where] for name in self._arrays(group)}
+        self._update(rows, g.values.data, {**state, **own}, group)
+        p[where] = rows
+        for name, values in own.items():
+            state[name][where] = values
+
+    def _demand_sparse(self, group: dict[str, Any]) -> None:
+        """TypeError unless the rule leaves rows alone whose gradient is 0."""
+        raise TypeError(f"{self._who}: this optimizer moves all rows of a parameter, and the gradient is row-sparse; "
+                        "SGD without momentum, Adagrad and Adam(lazy=True) take those, and Embedding(sparse=False) "
+                        "gives a dense one")
+
+    def _demand_no_decay(self, group: dict[str, Any]) -> None:
+        if group["weight_decay"]:
+            raise TypeError(f"{self._who}: weight_decay={group['weight_decay']} moves all rows of a parameter, and the "
+                            "gradient is row-sparse; use weight_decay=0, or Embedding(sparse=False)")
 
     def _arrays(self, group: dict[str, Any]) -> dict[str, float]:
         """The arrays that a parameter's state holds under a group's options, and where each starts."""

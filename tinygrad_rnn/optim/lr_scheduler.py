@@ -1,7 +1,8 @@
 """Schedules: the learning rate as a function of the number of steps taken, in closed form.
 
 Each schedule is one function, `lr(base, t)`: the rate after t steps, from the rate that the optimizer was made with.
-Nothing is accumulated, so that a resumed run has the very rates of one that was never interrupted.
+Nothing is accumulated, so that a resumed run has the very rates of one that was never interrupted.  The one schedule
+that listens to the loss, `ReduceLROnPlateau`, stands in plateau.py.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .base import Optimizer
+from .plateau import ReduceLROnPlateau as ReduceLROnPlateau  # noqa: F401
 
 
 class LRScheduler:
@@ -155,6 +157,91 @@ class CosineAnnealingLR(LRScheduler):
     def lr(self, base: float, t: int) -> float:
         """The rate after t steps."""
         return self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * t / self.T_max)) / 2
+
+
+class OneCycleLR(LRScheduler):
+    """Up to max_lr and down again, far below the start, once in a run (Smith and Topin 2017); momentum the other way.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    max_lr : float, or one a group
+        The rate starts at max_lr / div_factor and ends at max_lr / div_factor / final_div_factor.
+    total_steps : int, or epochs and steps_per_epoch : ints
+        Steps of the whole cycle.
+    pct_start : float in [0, 1]
+        Share of the steps that go up.
+    anneal_strategy : "cos" or "linear"
+    cycle_momentum : bool
+        Let momentum (of Adam: beta1) fall from max_momentum to base_momentum while the rate rises, and back.
+    base_momentum, max_momentum : float
+    div_factor, final_div_factor : float
+    three_phase : bool
+        Down to the start in as many steps as up, then on to the end.
+
+    Raises
+    ------
+    ValueError
+        For options out of range; by `step`, beyond the last one.
+    """
+
+    def __init__(self, optimizer: Optimizer, max_lr: float | Sequence[float], total_steps: int | None = None,
+                 epochs: int | None = None, steps_per_epoch: int | None = None, pct_start: float = 0.3,
+                 anneal_strategy: str = "cos", cycle_momentum: bool = True, base_momentum: float = 0.85,
+                 max_momentum: float = 0.95, div_factor: float = 25.0, final_div_factor: float = 1e4,
+                 three_phase: bool = False, last_epoch: int = -1) -> None:
+        if total_steps is None:
+            if epochs is None or steps_per_epoch is None:
+                raise ValueError("OneCycleLR: give total_steps, or epochs and steps_per_epoch")
+            _at_least("OneCycleLR", "epochs", epochs, 1)
+            _at_least("OneCycleLR", "steps_per_epoch", steps_per_epoch, 1)
+            total_steps = epochs * steps_per_epoch
+        _at_least("OneCycleLR", "total_steps", total_steps, 1)
+        if not 0 <= pct_start <= 1:
+            raise ValueError(f"OneCycleLR: pct_start must lie between 0 and 1, got {pct_start}")
+        if anneal_strategy not in ("cos", "linear"):
+            raise ValueError(f"OneCycleLR: anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}")
+        groups = optimizer.param_groups if isinstance(optimizer, Optimizer) else []
+        given: Any = max_lr if isinstance(max_lr, (list, tuple)) else [max_lr] * len(groups)
+        self.max_lrs: list[float] = list(given)
+        if len(self.max_lrs) != len(groups):
+            raise ValueError(f"OneCycleLR: max_lr must be one number or {len(groups)}, one a group, got "
+                             f"{len(self.max_lrs)}")
+        if cycle_momentum and not all("momentum" in group or "betas" in group for group in groups):
+            raise ValueError("OneCycleLR: the optimizer has no momentum to cycle; pass cycle_momentum=False")
+        up = pct_start * total_steps - 1
+        self.total_steps, self.anneal_strategy, self.cycle_momentum = total_steps, anneal_strategy, cycle_momentum
+        # (last step, rate as a share of max_lr, momentum) at the end of each phase, after where it starts.
+        start, end = 1 / div_factor, 1 / div_factor / final_div_factor
+        self.phases = [(0.0, start, max_momentum), (up, 1.0, base_momentum)]
+        self.phases += [(2 * up, start, max_momentum)] if three_phase else []
+        self.phases += [(total_steps - 1.0, end, max_momentum)]
+        if last_epoch == -1:
+            for group, highest in zip(groups, self.max_lrs):
+                group["initial_lr"] = highest * start
+        super().__init__(optimizer, last_epoch)
+
+    def _at(self, t: int, column: int) -> float:
+        """The rate's share of its highest (1), or the momentum (2), after t steps."""
+        number = next((k for k, phase in enumerate(self.phases[1:], 1) if t <= phase[0]), len(self.phases) - 1)
+        before, after = self.phases[number - 1:number + 1]
+        share = min((t - before[0]) / (after[0] - before[0]), 1.0) if after[0] != before[0] else 1.0
+        if self.anneal_strategy == "cos":
+            share = (1 - math.cos(math.pi * share)) / 2
+        return before[column] + (after[column] - before[column]) * share
+
+    def _group_lr(self, group: int, base: float, t: int) -> float:
+        return self.max_lrs[group] * self._at(t, 1)
+
+    def _apply(self) -> None:
+        if self.last_epoch > self.total_steps:
+            raise ValueError(f"OneCycleLR: step {self.last_epoch} lies beyond the {self.total_steps} steps of the "
+                             "cycle")
+        super()._apply()
+        if self.cycle_momentum:
+            for group in self.optimizer.param_groups:
+                momentum = self._at(self.last_epoch, 2)
+                group.update({"betas": (momentum, *group["betas"][1:])} if "betas" in group else {"momentum": momentum})
 
 
 class SequentialLR(LRScheduler):

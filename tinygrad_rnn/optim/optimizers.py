@@ -47,6 +47,11 @@ class SGD(Optimizer):
     def _arrays(self, group: dict[str, Any]) -> dict[str, float]:
         return {"momentum_buffer": 0.0} if group["momentum"] else {}
 
+    def _demand_sparse(self, group: dict[str, Any]) -> None:
+        if group["momentum"]:
+            super()._demand_sparse(group)
+        self._demand_no_decay(group)
+
     def _update(self, p: np.ndarray, g: np.ndarray, state: State, group: dict[str, Any]) -> None:
         lr, momentum = group["lr"], group["momentum"]
         for pb, gb, v in blocks(p, g, state["momentum_buffer"] if momentum else None):
@@ -85,6 +90,9 @@ class Adagrad(Optimizer):
 
     def _arrays(self, group: dict[str, Any]) -> dict[str, float]:
         return {"sum": group["initial_accumulator_value"]}
+
+    def _demand_sparse(self, group: dict[str, Any]) -> None:
+        self._demand_no_decay(group)
 
     def _update(self, p: np.ndarray, g: np.ndarray, state: State, group: dict[str, Any]) -> None:
         lr = group["lr"] / (1 + state["step"] * group["lr_decay"])
@@ -157,7 +165,8 @@ class Adam(Optimizer):
         Divide by the largest v so far (Reddi 2018).
     maximize : bool
     lazy : bool
-        For row-sparse gradients: move the rows that they hold alone.  A dense gradient holds all rows.
+        For row-sparse gradients (`Embedding(sparse=True)`): move the rows that they hold alone, and decay those alone;
+        the others' means stay as they are.  A dense gradient holds all rows.
     """
 
     def __init__(self, params: Any, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
@@ -173,6 +182,10 @@ class Adam(Optimizer):
 
     def _arrays(self, group: dict[str, Any]) -> dict[str, float]:
         return dict.fromkeys(("exp_avg", "exp_avg_sq", "max_exp_avg_sq")[:3 if group["amsgrad"] else 2], 0.0)
+
+    def _demand_sparse(self, group: dict[str, Any]) -> None:
+        if not group["lazy"]:
+            super()._demand_sparse(group)
 
     def _gradient(self, p: Any, g: Any, group: dict[str, Any]) -> Any:
         """The gradient with its decay."""

@@ -3,9 +3,11 @@
 from .callbacks import ProgressBar, Saver, every
 from .checkpoint import CheckpointError
 from .curve import smoothed, write_curve
+from .folder import Checkpoints
 from .layers import load_layer, save_layer
 from .loop import Diverged, Interrupted, Training
 from .run import Options, Run, Saved, checkpoint_path, read
 
-__all__ = ["CheckpointError", "Diverged", "Interrupted", "Options", "ProgressBar", "Run", "Saved", "Saver", "Training",
-           "checkpoint_path", "every", "load_layer", "read", "save_layer", "smoothed", "write_curve"]
+__all__ = ["CheckpointError", "Checkpoints", "Diverged", "Interrupted", "Options", "ProgressBar", "Run", "Saved",
+           "Saver", "Training", "checkpoint_path", "every", "load_layer", "read", "save_layer", "smoothed",
+           "write_curve"]

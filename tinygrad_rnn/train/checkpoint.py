@@ -1,19 +1,29 @@
-"""Checkpoints: one safetensors file, written so that a crash at any moment leaves a whole one behind.
+"""Checkpoints: all that a program needs to go on as if nothing had interrupted it, in a file that is whole or refused.
 
-The arrays of a nested structure are stored as tensors, named by where they stand (`model/lstm.weight_ih_l0`); the
-rest is JSON in the file's metadata.  Any program that reads safetensors reads the parameters.
+    save(path, content, kind)       nested dicts, lists and tuples of arrays, numbers, str, bool and None
+    load(path, kind)                the same again, bit by bit, or a CheckpointError in one line
+    folder.Checkpoints              those of a run: the latest, earlier ones, the best; its folder locked
 
-    save    writes a temporary file beside the target, forces it to disk, renames it over the target: a reader, and
-            whoever comes after a crash, finds the whole old file or the whole new one
-    load    believes nothing before the format, the version and a SHA-256 over all content have been checked
+What a training program keeps, so that an interrupted run ends with the very bits of one that was not:
+
+    content = {
+        "model": model.state_dict(), "streams": model.rng_state(),      # parameters, buffers; dropout's random streams
+        "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(),
+        "batches": batches.state_dict(),                                # the position in the data, and its shuffling
+        "rng": rng.bit_generator.state,                                 # of any generator of its own
+        "memory": h.numpy(),                                            # a recurrent state that is carried on
+    }
+
+The file is in the safetensors format: eight bytes, the length of the header; the header, in JSON; the arrays.  Arrays
+are named by where they stand (`model/lstm.weight_ih_l0`), so that any program that reads safetensors reads the
+parameters; the rest of the content is JSON in the header's metadata.  The last array, the last 32 bytes of the file, is
+the SHA-256 of all bytes before it: a bit that flips anywhere is seen, before anything is believed.
 
 No pickle: loading a stranger's checkpoint runs no code.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -21,17 +31,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
+
+from . import disk
 
 FORMAT = "tinygrad_rnn checkpoint"
 VERSION = 1
 
+_SEAL = "sha256"                # the name of the last array
+_METADATA = "__metadata__"      # the format's own
+_LONGEST_HEADER = 100_000_000   # bytes, the format's limit
+_DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "bool": "BOOL", "int64": "I64", "int32": "I32",
+           "int16": "I16", "int8": "I8", "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8"}
+_NAMES = {short: name for name, short in _DTYPES.items()}
+
 
 class CheckpointError(ValueError):
-    """A file that is no whole checkpoint of ours; the message names the file and what is wrong with it."""
+    """A file that is no whole checkpoint of the kind wanted; the message names the file and what is wrong with it."""
 
 
-def save(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
+def save(path: str | os.PathLike[str], content: Mapping[str, Any], kind: str = "") -> None:
     """Write a checkpoint; what stood at `path` is there, whole, until the new one is.
 
     Parameters
@@ -40,6 +58,8 @@ def save(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
         In an existing folder.
     content : mapping
         Nested dicts (str or int keys), lists and tuples of NumPy arrays, numbers, str, bool and None.
+    kind : str
+        What it is a checkpoint of, "translator" for one: other programs' are refused by `load`.
 
     Raises
     ------
@@ -48,60 +68,101 @@ def save(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
     OSError
         If the file cannot be written; the old one still stands then.
     """
-    tensors: dict[str, np.ndarray] = {}
-    text = json.dumps(_take_out(content, "", tensors))
-    header = {"format": FORMAT, "version": str(VERSION), "content": text, "sha256": _digest(text, tensors)}
-    _replace(Path(path), safetensors.numpy.save(tensors, header))
+    disk.put(write(Path(path), content, kind), Path(path))
 
 
-def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+def write(path: Path, content: Mapping[str, Any], kind: str) -> Path:
+    """The first half of `save`: on the disk, in a file beside `path`, whose place `disk.put` lets it take."""
+    arrays: dict[str, np.ndarray] = {}
+    text = json.dumps(_take_out(content, "", arrays))
+    header: dict[str, Any] = {_METADATA: {"format": FORMAT, "version": str(VERSION), "kind": kind, "content": text}}
+    # The widest numbers first, so that each stands at a multiple of its size.
+    ordered, end = sorted(arrays.items(), key=lambda item: -item[1].itemsize), 0
+    for name, array in ordered:
+        header[name] = {"dtype": _DTYPES[array.dtype.name], "shape": array.shape,
+                        "data_offsets": (end, end + array.nbytes)}
+        end += array.nbytes
+    header[_SEAL] = {"dtype": "U8", "shape": (32,), "data_offsets": (end, end + 32)}
+    head = json.dumps(header, separators=(",", ":")).encode("ascii")
+    head += b" " * (-len(head) % 8)
+    if len(head) > _LONGEST_HEADER:
+        raise ValueError(f"checkpoint: what is not an array takes {len(head):,} bytes of JSON, {_LONGEST_HEADER:,} are "
+                         "allowed; long lists of numbers belong into arrays")
+    bodies = (array.data.cast("B") for _, array in ordered if array.size)
+    return disk.write(path, [len(head).to_bytes(8, "little"), head, *bodies])
+
+
+def load(path: str | os.PathLike[str], kind: str | None = None) -> dict[str, Any]:
     """What `save` was given, with equal values and dtypes.
+
+    Parameters
+    ----------
+    path : path
+    kind : str, optional
+        What it must be a checkpoint of.
 
     Raises
     ------
     CheckpointError
-        If the file is damaged, cut short, not a checkpoint, or of a later version.
+        If the file is damaged, cut short, not a checkpoint, of another version, or of another kind.
     OSError
         If it cannot be read.
     """
-    data = Path(path).read_bytes()
+    data, digest, seal = disk.read(path)
+    where = os.fspath(path)
     try:
-        header, tensors = _parse(data)
-        version, text, digest = int(header["version"]), header["content"], header["sha256"]
-        if header["format"] != FORMAT:
+        body = 8 + int.from_bytes(data[:8], "little")
+        header = json.loads(bytes(data[8:body]))
+        metadata = header.pop(_METADATA)
+        if metadata["format"] != FORMAT:
             raise ValueError("another format")
+        version = metadata["version"]
+    except Exception:       # whatever a parser makes of hostile bytes
+        raise CheckpointError(f"{where} is damaged or no checkpoint") from None
+    if version != str(VERSION):
+        raise CheckpointError(f"{where} is a checkpoint of version {version!r:.20}, and this tinygrad_rnn reads "
+                              f"version {VERSION}")
+    if digest != seal:
+        raise CheckpointError(f"{where} is damaged or cut short: it does not have the SHA-256 that it was saved with")
+    try:
+        arrays = {name: _array(data[body:], **entry) for name, entry in header.items()}
+        found, content = metadata["kind"], _put_back(json.loads(metadata["content"]), arrays)
+        if not isinstance(content, dict):
+            raise TypeError("its content is no dict")
     except MemoryError:
         raise
-    except Exception as error:  # whatever a parser makes of hostile bytes
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{os.fspath(path)} is damaged or no checkpoint: {reason}") from None
-    if version > VERSION:
-        raise CheckpointError(f"{os.fspath(path)} is a checkpoint of version {version}, this library reads up to "
-                              f"{VERSION}: it was written by a later tinygrad_rnn")
-    if _digest(text, tensors) != digest:
-        raise CheckpointError(f"{os.fspath(path)} is damaged: its content does not have the SHA-256 it was saved with")
-    content: dict[str, Any] = _put_back(json.loads(text), tensors)
+    except Exception as error:      # sealed, but not by `save`
+        raise CheckpointError(f"{where} is no checkpoint: {' '.join(str(error).split())}") from None
+    if kind is not None and found != kind:
+        raise CheckpointError(f"{where} is a checkpoint of something else: of kind {found!r}, not {kind!r}")
     return content
 
 
+def _array(body: memoryview, dtype: str, shape: list[int], data_offsets: list[int]) -> np.ndarray:
+    """An array where it stands in the file, by what the header says of it: a view."""
+    begin, end = data_offsets
+    return np.frombuffer(body[begin:end], np.dtype(_NAMES[dtype]).newbyteorder("<")).reshape(shape)
+
+
 # ---- nested structures and flat names -------------------------------------------------------------------------------
-def _take_out(value: Any, name: str, tensors: dict[str, np.ndarray]) -> Any:
-    """The value as JSON, its arrays moved into `tensors` under their path; what JSON lacks becomes {"$...": }."""
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        while name in tensors:      # the key "a/b" beside the key "a" that holds a "b"
+def _take_out(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
+    """The value as JSON, its arrays moved into `arrays` under their path; what JSON lacks becomes {"$...": }."""
+    if isinstance(value, np.ndarray) and value.dtype.name in _DTYPES:
+        name = name.encode("utf-8", "replace").decode()     # a lone surrogate is no text to others
+        while name in arrays or name in (_SEAL, _METADATA):     # the key "a/b" beside the key "a" that holds a "b"
             name += "'"
-        tensors[name] = np.asarray(value, value.dtype.newbyteorder("="), order="C")
+        arrays[name] = np.asarray(value, value.dtype.newbyteorder("<"), order="C")
         return {"$tensor": name}
     if isinstance(value, np.generic):
-        return _take_out(value.item(), name, tensors)
+        return _take_out(value.item(), name, arrays)
     if value is None or isinstance(value, (str, int, float)):
         return value
     if isinstance(value, (list, tuple)):
-        items = [_take_out(item, f"{name}/{k}", tensors) for k, item in enumerate(value)]
+        items = [_take_out(item, f"{name}/{k}", arrays) for k, item in enumerate(value)]
         return items if isinstance(value, list) else {"$tuple": items}
     if isinstance(value, Mapping):
         # Pairs, for JSON knows no other keys than strings.
-        pairs = {key: _take_out(item, f"{name}/{key}" if name else str(key), tensors) for key, item in value.items()}
+        pairs = {key: _take_out(item, f"{name}/{key}" if name else str(key), arrays) for key, item in value.items()}
         if all(isinstance(key, str) and not key.startswith("$") for key in pairs):
             return pairs
         if all(isinstance(key, (str, int)) for key in pairs):
@@ -110,60 +171,17 @@ def _take_out(value: Any, name: str, tensors: dict[str, np.ndarray]) -> Any:
                     f"of them, got {type(value).__name__}")
 
 
-def _put_back(value: Any, tensors: dict[str, np.ndarray]) -> Any:
+def _put_back(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     """The inverse of `_take_out`."""
     if isinstance(value, list):
-        return [_put_back(item, tensors) for item in value]
+        return [_put_back(item, arrays) for item in value]
     if isinstance(value, dict):
         match value:
             case {"$tensor": name}:
-                return tensors[name]
+                return arrays[name]
             case {"$tuple": items}:
-                return tuple(_put_back(item, tensors) for item in items)
+                return tuple(_put_back(item, arrays) for item in items)
             case {"$items": pairs}:
-                return {key: _put_back(item, tensors) for key, item in pairs}
-        return {key: _put_back(item, tensors) for key, item in value.items()}
+                return {key: _put_back(item, arrays) for key, item in pairs}
+        return {key: _put_back(item, arrays) for key, item in value.items()}
     return value
-
-
-def _digest(text: str, tensors: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over everything that `load` hands out."""
-    digest = hashlib.sha256(f"{FORMAT} {VERSION}\n{text}\n".encode("utf-8", "surrogatepass"))
-    for name in sorted(tensors):
-        array = tensors[name]
-        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode("utf-8", "surrogatepass"))
-        digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
-    return digest.hexdigest()
-
-
-def _parse(data: bytes) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    """Metadata and tensors of a safetensors file: eight bytes, the header's length; the header, in JSON; the arrays."""
-    tensors = safetensors.numpy.load(data)      # checks that header and arrays fill the file exactly
-    header = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
-    return header["__metadata__"], tensors
-
-
-# ---- the disk -------------------------------------------------------------------------------------------------------
-def _replace(path: Path, data: bytes) -> None:
-    """Put data at `path` in one step, and let it survive a loss of power from the moment this returns."""
-    # A fixed name: what a killed process left behind is overwritten by the next.
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            full = "no space left on the disk; the checkpoint of before is intact"
-            raise OSError(error.errno, full, str(path)) from None
-        raise
-    # The rename itself is data of the folder.  Windows cannot open folders, and needs no such thing.
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

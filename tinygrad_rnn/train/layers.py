@@ -29,8 +29,8 @@ def save_layer(path: str | os.PathLike[str], layer: nn.Recurrent) -> None:
     """
     if not isinstance(layer, nn.Recurrent):
         raise TypeError(f"save_layer: expected an nn.Recurrent, got {type(layer).__name__}")
-    checkpoint.save(path, {"kind": KIND, "cell": str(layer.cell), "options": layer.options(),
-                           "dtype": str(layer.first.dtype), "weights": layer.state_dict()})
+    checkpoint.save(path, {"cell": str(layer.cell), "options": layer.options(), "dtype": str(layer.first.dtype),
+                           "weights": layer.state_dict()}, KIND)
 
 
 def load_layer(path: str | os.PathLike[str], into: nn.Recurrent | None = None) -> nn.Recurrent:
@@ -54,9 +54,7 @@ def load_layer(path: str | os.PathLike[str], into: nn.Recurrent | None = None) -
     ValueError
         If its equations are not those of `into`, or its weights do not fit: nothing is changed then.
     """
-    content = checkpoint.load(path)
-    if content.get("kind") != KIND:
-        raise CheckpointError(f"{os.fspath(path)} holds no recurrent layer")
+    content = checkpoint.load(path, KIND)
     try:
         cell, options, weights = Cell(content["cell"]), content["options"], content["weights"]
         layer = nn.Recurrent(cell, **options, rng=0).astype(content["dtype"]) if into is None else into

@@ -1,7 +1,10 @@
 """A run: one text, one set of options, and the character model that comes of them, as one folder on disk.
 
-    run = Run(text, Options(minutes=1)); run.training.run(); run.save(folder)
-    saved = read(folder)
+    run = Run(text, Options(minutes=1))
+    with Checkpoints(folder, KIND) as checkpoints:
+        run.training.run([Saver(lambda: run.save(checkpoints))])
+        run.save(checkpoints)
+    saved = read(folder)            or read(folder / "best.safetensors")
     saved.resume(text)              the run, to go on with
     saved.language_model()          model and vocabulary alone: to sample, to evaluate
 """
@@ -19,14 +22,15 @@ from typing import Any
 from ..data.corpora import sha256
 from ..data.vocabulary import Vocabulary
 from ..data.windows import Windows, split
-from ..models.language_model import LanguageModel
+from ..models.language_model import LanguageModel, evaluate
 from ..optim import Adam
 from . import checkpoint
 from .checkpoint import CheckpointError
+from .folder import LATEST, Checkpoints
 from .loop import Training
 
 KIND = "character language model"
-CHECKPOINT = "checkpoint.safetensors"
+JUDGED = 1 << 15        # characters, held out, that checkpoints are compared by: a fraction of a second
 
 
 @dataclass(frozen=True)
@@ -90,18 +94,28 @@ class Run:
                                  Windows(learned, options.seq_len, options.batch),
                                  epochs=options.epochs, steps=options.steps, minutes=options.minutes)
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the checkpoint of this moment, in place of the one before; returns its path."""
-        path = checkpoint_path(folder)
-        checkpoint.save(path, {
-            "kind": KIND,
+    def save(self, checkpoints: Checkpoints, *, judge: bool = True) -> Path:
+        """Write the checkpoint of this moment; returns its path.
+
+        Parameters
+        ----------
+        checkpoints : Checkpoints
+            Of the run's folder, and of `KIND`.
+        judge : bool
+            Say with it how well the held-out text is predicted, so that the best one is known.
+
+        Raises
+        ------
+        FloatingPointError
+            If the model's predictions are not finite: nothing is written then.
+        """
+        return checkpoints.save({
             "options": asdict(self.options),
             "source": self.source,
             "sha256": self.sha256,
             "characters": self.characters,
             "training": self.training.state_dict(),
-        })
-        return path
+        }, self.training.step, evaluate(self.model, self.held_out[:JUDGED]).nats if judge else None)
 
 
 @dataclass(frozen=True)
@@ -120,6 +134,10 @@ class Saved:
         How often each stands in the text.
     training : dict
         What `Training.load_state_dict` takes.
+    step : int
+        Steps done.
+    score : float or None
+        Nats a character of held-out text.
     """
 
     path: Path
@@ -128,6 +146,8 @@ class Saved:
     sha256: str
     characters: dict[str, int]
     training: dict[str, Any]
+    step: int
+    score: float | None
 
     def resume(self, text: str) -> Run:
         """The run as it was saved, to go on with.
@@ -155,12 +175,12 @@ class Saved:
 
 
 def checkpoint_path(folder: str | os.PathLike[str]) -> Path:
-    """Where a run's checkpoint stands."""
-    return Path(folder) / CHECKPOINT
+    """Where a run's latest checkpoint stands."""
+    return Path(folder) / LATEST
 
 
-def read(folder: str | os.PathLike[str]) -> Saved:
-    """The checkpoint of the run in a folder.
+def read(path: str | os.PathLike[str]) -> Saved:
+    """The latest checkpoint of the run in a folder, or the one in a file.
 
     Raises
     ------
@@ -169,15 +189,16 @@ def read(folder: str | os.PathLike[str]) -> Saved:
     CheckpointError
         If the checkpoint is damaged, or is not that of a character language model.
     """
-    path = checkpoint_path(folder)
-    if not path.is_file():
-        raise FileNotFoundError(f"{os.fspath(folder)} holds no run: there is no {CHECKPOINT} in it")
-    content = checkpoint.load(path)
-    kind = content.pop("kind", None)
-    if kind != KIND:
-        raise CheckpointError(f"{path} is a checkpoint of something else: of kind {kind!r}, not {KIND!r}")
+    file = checkpoint_path(path) if Path(path).is_dir() else Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"{os.fspath(path)} holds no run: there is no {LATEST} in it")
+    return parse(checkpoint.load(file, KIND), file)
+
+
+def parse(content: dict[str, Any], path: Path) -> Saved:
+    """What was loaded from a file, as a run.  CheckpointError if it is none."""
     with _whole(path):
-        return Saved(path, Options(**content.pop("options")), **content)
+        return Saved(path, **{**content, "options": Options(**content["options"])})
 
 
 def _model(options: Options, vocabulary: Vocabulary) -> LanguageModel:

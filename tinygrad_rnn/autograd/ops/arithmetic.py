@@ -1,12 +1,11 @@
-"""Arithmetic, comparison and choice, elementwise with broadcasting.
+"""Arithmetic and choice, elementwise with broadcasting.
 
 Rules give the gradient at the broadcast shape; the engine sums it back to the argument's
 (`backward.unbroadcast`).  Only arithmetic and other elementwise operations stand in them, so that they also run on the
 symbols of the cell compiler.
 
-Dtypes: a Python number is weak, it takes the other operand's dtype; beside floats, integers and bools become floats of
-the same width; a Python float beside integers, or a quotient of integers, is float32; the rest is NumPy's promotion.
-Division by zero, overflow and NaN out of numbers warn in the forward pass as NumPy's do, and not in the backward pass.
+Dtypes: see `dtypes.py`.  Division by zero, overflow and NaN out of numbers warn in the forward pass as NumPy's do, and
+not in the backward pass.
 """
 
 from __future__ import annotations
@@ -16,41 +15,11 @@ from typing import Any
 import numpy as np
 
 from ... import kernels
-from ..primitive import Domain, as_array, floating, primitive, reals
+from ..primitive import as_array, floating, operand, primitive, reals
+from .comparison import BOOLS, equal, greater
+from .dtypes import beside, paired
 
-INTEGERS = Domain(-4, 4, dtype="int64")
-BOOLS = Domain(0, 1, dtype="bool")
 WHOLE = tuple(range(-3, 4))
-NUMBERS = (float, int, bool)
-
-
-def paired(a: Any, b: Any) -> tuple[Any, Any]:
-    """Two operands as NumPy shall promote them: arrays of one kind, or an array and a Python number of its kind."""
-    if type(a) is np.ndarray:       # the common cases first
-        if type(b) is np.ndarray:
-            if a.dtype == b.dtype:
-                return a, b
-        elif type(b) in NUMBERS and a.dtype.kind == "f":
-            return a, b
-    a, b = _strong(a), _strong(b)
-    if type(a) is not np.ndarray and type(b) is not np.ndarray:
-        a = as_array(a)
-    return _beside(a, b), _beside(b, a)
-
-
-def _strong(a: Any) -> Any:
-    """A Python number as it is, anything else as an array."""
-    return a if type(a) in NUMBERS else as_array(a)
-
-
-def _beside(a: Any, other: Any) -> Any:
-    """An array of integers or bools as floats if the other operand is floating."""
-    if type(a) is np.ndarray and a.dtype.kind != "f":
-        if type(other) is float:
-            return a.astype(np.float32)
-        if type(other) is np.ndarray and other.dtype.kind == "f":
-            return a.astype(other.dtype)
-    return a
 
 
 # ---- arithmetic -----------------------------------------------------------------------------------------------------
@@ -78,44 +47,62 @@ def multiply(a: Any, b: Any) -> Any:
 def divide(a: Any, b: Any) -> Any:
     """a / b; integers divide as float32."""
     a, b = paired(a, b)
-    return kernels.divide(_beside(a, 1.0), _beside(b, 1.0))
+    return kernels.divide(beside(a, 1.0), beside(b, 1.0))
 
 
 @primitive(rules=[lambda g, _y, _a: -g], oracle=np.negative, domain=[reals()])
 def negative(a: Any) -> Any:
     """-a."""
-    return np.negative(a)
+    return kernels.negative(a)
 
 
 @primitive(rules=[lambda g, _y, a: g * sign(a)], oracle=np.abs, domain=[reals(kinks=[0])])
 def abs(a: Any) -> Any:
     """|a|; the derivative at 0 is 0."""
-    return np.abs(a)
+    return kernels.absolute(a)
 
 
 @primitive(rules=[lambda g, _y, a: g * (2 * a)], oracle=lambda a: a * a, domain=[reals()])
 def square(a: Any) -> Any:
     """a * a."""
-    return np.square(a)
+    return kernels.square(a)
+
+
+@primitive(rules=[lambda g, y, _x: -(g * (y * y))], oracle=lambda x: 1 / x, domain=[reals(0.4, 3)])
+def reciprocal(x: Any) -> Any:
+    """1 / x; infinite at 0.  Integers give float32."""
+    return kernels.reciprocal(floating(x))
 
 
 @primitive(rules=[lambda g, y, _x: g / (2 * y)], oracle=np.sqrt, domain=[reals(0.2, 4)])
 def sqrt(x: Any) -> Any:
     """Square root; NaN below 0.  The derivative at 0 is infinite, and so NaN where the incoming gradient is 0."""
-    return np.sqrt(floating(x))
+    return kernels.sqrt(floating(x))
 
 
 # ---- constant almost everywhere -------------------------------------------------------------------------------------
 @primitive(rules=[lambda g, _y, _a: g * 0], oracle=np.sign, domain=[reals(kinks=[0])])
 def sign(a: Any) -> Any:
     """-1, 0 or 1; NaN stays NaN.  The derivative is 0."""
-    return np.sign(a)
+    return kernels.sign(a)
 
 
 @primitive(rules=[lambda g, _y, _a: g * 0], oracle=np.floor, domain=[reals(kinks=WHOLE)])
 def floor(a: Any) -> Any:
     """The largest integer not above a, in a's dtype.  The derivative is 0."""
-    return np.floor(a) if a.dtype.kind == "f" else a.copy()
+    return kernels.floor(a) if a.dtype.kind == "f" else a.copy()
+
+
+@primitive(rules=[lambda g, _y, _a: g * 0], oracle=np.ceil, domain=[reals(kinks=WHOLE)])
+def ceil(a: Any) -> Any:
+    """The smallest integer not below a, in a's dtype.  The derivative is 0."""
+    return kernels.ceil(a) if a.dtype.kind == "f" else a.copy()
+
+
+@primitive(rules=[lambda g, _y, _a: g * 0], oracle=np.round, domain=[reals(kinks=[k + 0.5 for k in range(-4, 4)])])
+def round(a: Any) -> Any:
+    """The nearest integer, the even one of two equally near, in a's dtype.  The derivative is 0."""
+    return kernels.rint(a) if a.dtype.kind == "f" else a.copy()
 
 
 @primitive(rules=[lambda g, _y, _a: g * 0], oracle=lambda a: np.where(a > 0, 1.0, 0.0), domain=[reals(kinks=[0])])
@@ -135,7 +122,7 @@ def floor_divide(a: Any, b: Any) -> Any:
            domain=[reals(), reals(0.5, 3)])
 def remainder(a: Any, b: Any) -> Any:
     """a - b floor(a / b), Python's %: the sign is that of b."""
-    return np.remainder(*paired(a, b))
+    return kernels.remainder(*paired(a, b))
 
 
 # ---- choice ---------------------------------------------------------------------------------------------------------
@@ -176,8 +163,23 @@ def where(condition: Any, x: Any, y: Any) -> Any:
     return kernels.where(condition, x, y)
 
 
+def _inside(x: Any, low: Any, high: Any) -> Any:
+    """The share of x in clip(x, low, high): 1 between the bounds, 1/2 at one."""
+    return _share(x, low) * _share(high, maximum(x, low))
+
+
+@primitive(rules=[lambda g, _y, x, low, high: g * _inside(x, low, high),
+                  lambda g, _y, x, low, high: g * (_share(low, x) * _share(high, maximum(x, low))),
+                  lambda g, _y, x, low, high: g * _share(maximum(x, low), high)], name="clip",
+           oracle=np.clip, domain=[reals(), reals(-2, -0.5), reals(0.5, 2)])
+def _between(x: Any, low: Any, high: Any) -> Any:
+    x, low = paired(x, low)
+    x, high = paired(x, high)
+    return kernels.clip(x, beside(low, x), high)
+
+
 def clip(x: Any, min: Any = None, max: Any = None) -> Any:
-    """x limited to [min, max].
+    """x limited to [min, max]: the smaller of max and the larger of x and min.
 
     Parameters
     ----------
@@ -192,85 +194,7 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Any:
     """
     if min is None and max is None:
         raise ValueError("clip: at least one of min and max must be given")
-    if min is not None:
-        x = maximum(x, min)
-    return x if max is None else minimum(x, max)
-
-
-# ---- comparison: bools, no gradient ---------------------------------------------------------------------------------
-@primitive(rules=[None, None], oracle=np.equal, domain=[INTEGERS, INTEGERS])
-def equal(a: Any, b: Any) -> Any:
-    """a == b, elementwise."""
-    return kernels.equal(*paired(a, b))
-
-
-@primitive(rules=[None, None], oracle=np.not_equal, domain=[INTEGERS, INTEGERS])
-def not_equal(a: Any, b: Any) -> Any:
-    """a != b, elementwise."""
-    return kernels.not_equal(*paired(a, b))
-
-
-@primitive(rules=[None, None], oracle=np.less, domain=[INTEGERS, INTEGERS])
-def less(a: Any, b: Any) -> Any:
-    """a < b."""
-    return kernels.less(*paired(a, b))
-
-
-@primitive(rules=[None, None], oracle=np.less_equal, domain=[INTEGERS, INTEGERS])
-def less_equal(a: Any, b: Any) -> Any:
-    """a <= b."""
-    return kernels.less_equal(*paired(a, b))
-
-
-@primitive(rules=[None, None], oracle=np.greater, domain=[INTEGERS, INTEGERS])
-def greater(a: Any, b: Any) -> Any:
-    """a > b."""
-    return kernels.greater(*paired(a, b))
-
-
-@primitive(rules=[None, None], oracle=np.greater_equal, domain=[INTEGERS, INTEGERS])
-def greater_equal(a: Any, b: Any) -> Any:
-    """a >= b."""
-    return kernels.greater_equal(*paired(a, b))
-
-
-@primitive(rules=[None, None], oracle=np.logical_and, domain=[BOOLS, BOOLS])
-def logical_and(a: Any, b: Any) -> Any:
-    """Are both true (not 0)?"""
-    return np.logical_and(*paired(a, b))
-
-
-@primitive(rules=[None, None], oracle=np.logical_or, domain=[BOOLS, BOOLS])
-def logical_or(a: Any, b: Any) -> Any:
-    """Is one of them true, or both?"""
-    return np.logical_or(*paired(a, b))
-
-
-@primitive(rules=[None, None], oracle=np.logical_xor, domain=[BOOLS, BOOLS])
-def logical_xor(a: Any, b: Any) -> Any:
-    """Is just one of them true?"""
-    return np.logical_xor(*paired(a, b))
-
-
-@primitive(rules=[None], oracle=np.logical_not, domain=[BOOLS])
-def logical_not(a: Any) -> Any:
-    """Is it false (0)?"""
-    return np.logical_not(a)
-
-
-@primitive(rules=[None], oracle=np.isnan, domain=[reals()])
-def isnan(a: Any) -> Any:
-    """Is it NaN?"""
-    return np.isnan(a)
-
-
-@primitive(rules=[None], oracle=np.isfinite, domain=[reals()])
-def isfinite(a: Any) -> Any:
-    """Is it neither infinite nor NaN?"""
-    return np.isfinite(a)
-
-
-@primitive(rules=[None], oracle=np.isinf, domain=[reals()])
-def isinf(a: Any) -> Any:
-    """Is it infinite?"""
-    return np.isinf(a)
+    x = operand(x)
+    if min is None or max is None:
+        return minimum(x, max) if min is None else maximum(x, min)
+    return _between(x, min, max)

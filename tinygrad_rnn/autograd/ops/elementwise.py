@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 
 from ... import kernels
-from ..primitive import operand, primitive, reals
-from .arithmetic import equal, paired, step, where
+from ..primitive import floating, operand, primitive, reals
+from .arithmetic import step, where
+from .comparison import equal
+from .dtypes import paired
 
 SQRT_2_PI = math.sqrt(2 / math.pi)
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
 def _np_erf(x: np.ndarray) -> Any:
@@ -76,19 +79,13 @@ def pow(a: Any, b: Any) -> Any:
     return kernels.pow(a, b)
 
 
-# ---- circular and hyperbolic functions ------------------------------------------------------------------------------
-@primitive(rules=[lambda g, _y, x: g * cos(x)], oracle=np.sin, domain=[reals()])
-def sin(x: Any) -> Any:
-    """Sine; x in radians."""
-    return kernels.sin(x)
+@primitive(rules=[lambda g, y, x: g * (-0.5 * (y / x))], oracle=lambda x: 1 / np.sqrt(x), domain=[reals(0.2, 4)])
+def rsqrt(x: Any) -> Any:
+    """1 / sqrt(x); infinite at 0, NaN below."""
+    return kernels.rsqrt(x)
 
 
-@primitive(rules=[lambda g, _y, x: -(g * sin(x))], oracle=np.cos, domain=[reals()])
-def cos(x: Any) -> Any:
-    """Cosine; x in radians."""
-    return kernels.cos(x)
-
-
+# ---- functions that saturate -----------------------------------------------------------------------------------------
 @primitive(rules=[lambda g, y, _x: g * (1 - y * y)], fused={0: lambda g, y, _x: kernels.tanh_backward(g, y)},
            oracle=np.tanh, domain=[reals()])
 def tanh(x: Any) -> Any:
@@ -131,6 +128,30 @@ def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
 def elu(x: Any, alpha: float = 1.0) -> Any:
     """x where x > 0, else alpha (e^x - 1) (Clevert 2015); the derivative at 0 is alpha."""
     return kernels.elu(x, alpha)
+
+
+def selu(x: Any) -> Any:
+    """scale elu(x, alpha), with the constants that keep mean 0 and variance 1 (Klambauer 2017, equation 2)."""
+    return SELU_SCALE * elu(operand(x), SELU_ALPHA)
+
+
+@primitive(rules=[lambda g, _y, x, min_val=-1.0, max_val=1.0: g * (step(x - min_val) * step(max_val - x))],
+           oracle=lambda x, min_val=-1.0, max_val=1.0: np.clip(x, min_val, max_val), domain=[reals(kinks=[-1, 1])])
+def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+    """x limited to [min_val, max_val]; the derivative at a bound is 0, PyTorch's choice.
+
+    Raises ValueError unless min_val < max_val.
+    """
+    if not min_val < max_val:
+        raise ValueError(f"hardtanh: min_val must be less than max_val, got {min_val} and {max_val}")
+    return kernels.clip(floating(x), float(min_val), float(max_val))
+
+
+@primitive(rules=[lambda g, _y, x: g * (step(x + 3) * step(3 - x) * (1 / 6))],
+           oracle=lambda x: np.clip(x + 3, 0, 6) / 6, domain=[reals(-4, 4, kinks=[-3, 3])])
+def hardsigmoid(x: Any) -> Any:
+    """x + 3 limited to [0, 6], over 6 (Courbariaux 2015, as PyTorch has it); the derivative at a bound is 0."""
+    return kernels.hardsigmoid(x)
 
 
 @primitive(rules=[lambda g, _y, x: g * (sigmoid(x) * (1 + x * (1 - sigmoid(x))))],

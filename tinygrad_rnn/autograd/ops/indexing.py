@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ... import kernels
 from ..primitive import Domain, as_array, case, operand, primitive, reals
-from .arithmetic import paired, where
+from .arithmetic import equal, where
 from .axes import one_axis
+from .dtypes import paired
 from .shapes import reshape
 
 
@@ -21,7 +23,8 @@ def plain(index: Any) -> Any:
     return np.asarray(index) if hasattr(index, "numpy") else index
 
 
-def _is_basic(index: Any) -> bool:
+def is_basic(index: Any) -> bool:
+    """Does an index pick a view, so that it holds no arrays?"""
     parts = index if isinstance(index, tuple) else (index,)
     return all(isinstance(i, (int, np.integer, slice, type(None), type(Ellipsis))) and not isinstance(i, bool)
                for i in parts)
@@ -61,13 +64,51 @@ def _np_scattered(values: np.ndarray, shape: tuple[int, ...], index: Any) -> np.
 def scattered(values: Any, shape: tuple[int, ...], index: Any) -> Any:
     """Zeros of a shape with values added at an index: the transpose of reading there."""
     out, index = np.zeros(shape, values.dtype), plain(index)
-    if _is_basic(index):
+    if is_basic(index):
         out[index] = values
     elif out.ndim and isinstance(index, np.ndarray) and index.dtype.kind in "iu":
         kernels.scatter_add(out, index, values)
     else:
         np.add.at(out, index, values)
     return out
+
+
+# ---- writing at an index ---------------------------------------------------------------------------------------------
+def _np_assigned(x: np.ndarray, values: np.ndarray, index: Any) -> np.ndarray:
+    out = np.array(x)
+    for position, value in zip(*(np.ravel(a) for a in np.broadcast_arrays(np.arange(x.size).reshape(x.shape)[index],
+                                                                          values))):
+        out.flat[position] = value
+    return out
+
+
+@primitive(rules=[lambda g, _y, _x, _values, index: assigned(g, 0.0, index),
+                  lambda g, _y, _x, _values, index: _last_written(g, index)], kind="structural", name="setitem",
+           oracle=_np_assigned, domain=[reals(), reals()],
+           cases=[case((4, 5), (5,), index=2), case((4, 5), (2,), index=(slice(1, 3), -1)), case((4, 5), (), index=...),
+                  case((4, 5), (3, 5), index=np.array([0, 2, 2])), case((4, 5), (5,), index=np.array([1, 1])),
+                  case((4,), (3,), index=np.array([True, False, True, True])), case((), (), index=()),
+                  case((4, 5), (2, 1), index=(np.array([0, 3]), slice(None, None, 2))), case((4, 5), (0, 5), index=[])])
+def assigned(x: Any, values: Any, index: Any) -> Any:
+    """A copy of x with x[index] = values: what `t[index] = v` does in place.
+
+    Of several values for one element the last stands, and it alone gets a gradient.
+    """
+    out = np.array(x)
+    out[index] = values
+    return out
+
+
+def _last_written(g: Any, index: Any) -> Any:
+    """g[index], and 0 for what was overwritten by a later value."""
+    read = getitem(g, index)
+    parts = index if isinstance(index, tuple) else (index,)
+    if all(is_basic(i) or np.asarray(i).dtype == np.bool_ for i in parts):
+        return read
+    number = np.arange(math.prod(read.shape)).reshape(read.shape)
+    last = np.zeros(g.shape, np.int64)
+    last[index] = number
+    return where(equal(last[index], number), read, 0.0)
 
 
 # ---- rows and positions along an axis -------------------------------------------------------------------------------
@@ -89,7 +130,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     TypeError
         For indices that are not integers.
     """
-    x, indices = operand(x), _integers(indices, "take")
+    x, indices = operand(x), as_indices(indices, "take")
     if axis is None:
         return rows(reshape(x, (-1,)), indices)         # (...) -> (size,)
     axis = one_axis(axis, x.ndim, "take")
@@ -103,7 +144,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
                   case((4, 2, 3), indices=np.array(2))])
 def rows(table: Any, indices: Any) -> Any:
     """Rows of a table, table[indices]: what an embedding reads.  Negative indices count from the end."""
-    return kernels.take_rows(table, _integers(indices, "take"))
+    return kernels.take_rows(table, as_indices(indices, "take"))
 
 
 def _np_index_add(x: np.ndarray, indices: np.ndarray, values: np.ndarray, axis: int = 0) -> np.ndarray:
@@ -135,7 +176,7 @@ def index_add(x: Any, indices: Any, values: Any, axis: int = 0) -> Any:
         For shapes that do not fit, indices that are not integers, or not positions on the axis.
     """
     x, values = paired(as_array(x), as_array(values))
-    indices, axis = _integers(indices, "index_add"), one_axis(axis, x.ndim, "index_add")
+    indices, axis = as_indices(indices, "index_add"), one_axis(axis, x.ndim, "index_add")
     if indices.ndim != 1:
         raise ValueError(f"index_add: indices must have one dimension, got shape {indices.shape}")
     expected = (*x.shape[:axis], len(indices), *x.shape[axis + 1:])
@@ -158,7 +199,17 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Any:
     return where(mask, value, x)
 
 
-def _integers(indices: Any, who: str) -> np.ndarray:
+@primitive(rules=[None], kind="structural", oracle=np.nonzero, domain=[Domain(0, 1, dtype="int64")],
+           cases=[case((7,)), case((3, 4)), case((2, 3, 2)), case((0, 2)), case((1,))])
+def nonzero(x: Any) -> Any:
+    """Where x is not 0: a tuple of int64 Tensors, one an axis, in C order.  ValueError for a number."""
+    if not x.ndim:
+        raise ValueError("nonzero: a tensor without dimensions has no positions")
+    return np.nonzero(x)
+
+
+def as_indices(indices: Any, who: str) -> np.ndarray:
+    """Integers as an int64 array; TypeError for anything else."""
     array = np.asarray(plain(indices))
     if array.dtype.kind not in "iu" and (array.size or array.dtype.kind != "f"):    # to NumPy, [] holds floats
         raise TypeError(f"{who}: indices must be integers, got dtype {array.dtype}")

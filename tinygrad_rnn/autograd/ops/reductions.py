@@ -1,4 +1,4 @@
-"""Reductions: sum, mean, variance, extremes, and the running sum.
+"""Reductions: sum, mean, product, variance, norms, extremes, and the running sum.
 
 The order of summation depends on the reduced length and the dtype alone (kernels/reduce.py states it and its error
 bound), so a row's result does not depend on its batch.  `axis` is None for all, an int, or a tuple of ints.
@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 
 from ... import kernels
-from ..primitive import case, primitive, reals
-from .arithmetic import equal, sqrt, where
+from ..primitive import case, operand, primitive, reals
+from .arithmetic import abs, sqrt, where
 from .axes import count, normalised, not_empty, one_axis, reduced, spread
-from .shapes import astype, flip
+from .comparison import equal, not_equal
+from .indexing import getitem
+from .joining import joined, stacked
+from .shapes import astype, flip, permute_dims, reshape
 
 Axis = int | tuple[int, ...] | None
 
@@ -40,6 +43,46 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Arithmetic mean; of nothing it is NaN.  Bools and integers give float32."""
     return kernels.mean(x, reduced(axis, x.ndim, "mean"), keepdims)
+
+
+def _others(x: Any) -> Any:
+    """The product of all elements of each row but the one at the place, also where some are 0.
+
+    Pairs are multiplied, the same is done with the products, and each element of a pair gets the other one.
+    """
+    n = x.shape[-1]
+    if n < 2:
+        return np.ones(x.shape, x.dtype)
+    even = getitem(x, (Ellipsis, slice(0, n - n % 2, 2)))
+    odd = getitem(x, (Ellipsis, slice(1, None, 2)))
+    last = getitem(x, (Ellipsis, slice(n - n % 2, None)))       # the one that has no partner, if there is one
+    products = even * odd
+    rest = _others(joined(products, last, axis=-1))
+    paired = getitem(rest, (Ellipsis, slice(n // 2)))
+    # (..., n/2, 2) -> (..., n)
+    both = reshape(stacked(paired * odd, paired * even, axis=-1), (*x.shape[:-1], n - n % 2))
+    return joined(both, getitem(rest, (Ellipsis, slice(n // 2, None))), axis=-1)
+
+
+def _prod_rule(g: Any, _y: Any, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """To each the product of the others."""
+    axes = normalised(axis, x.ndim, "prod")
+    order = (*(k for k in range(x.ndim) if k not in axes), *axes)
+    turned = permute_dims(x, order)
+    kept = turned.shape[:x.ndim - len(axes)]
+    rows = reshape(turned, (*kept, math.prod(turned.shape[len(kept):])))     # (kept ..., reduced ...) -> (kept ..., n)
+    back = tuple(sorted(range(x.ndim), key=order.__getitem__))
+    return spread(g, x, axis, keepdims) * permute_dims(reshape(_others(rows), turned.shape), back)
+
+
+@primitive(rules=[_prod_rule], kind="reduction", oracle=np.prod, domain=[reals(-2, 2)],
+           cases=[*ANY_SIZE, case((0, 3), axis=0), case((5,)), case((7,), axis=0)])
+def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Product over all elements, one axis or several; of nothing it is 1.  Bools and integers multiply as int64.
+
+    The gradient is right also where elements are 0.
+    """
+    return kernels.prod(x, reduced(axis, x.ndim, "prod"), keepdims)
 
 
 def _var_rule(g: Any, _y: Any, x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:
@@ -99,6 +142,53 @@ def _running_rule(g: Any, axis: int) -> Any:
     return flip(cumulative_sum(flip(g, axis), axis), axis)
 
 
+# ---- norms ----------------------------------------------------------------------------------------------------------
+def _length_rule(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """x / |x|; 0 where x is 0, where there is no derivative."""
+    y = where(equal(y, 0), 1.0, y)
+    return spread(g / y, x, axis, keepdims) * x
+
+
+@primitive(rules=[_length_rule], kind="reduction", domain=[reals()], cases=[*ANY_SIZE, case((0, 3), axis=0)],
+           oracle=lambda x, axis=None, keepdims=False: np.sqrt(np.sum(x * x, axis, keepdims=keepdims)))
+def length(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Root of the sum of squares, the Euclidean norm."""
+    return kernels.norm(x, reduced(axis, x.ndim, "vector_norm"), keepdims)
+
+
+def vector_norm(x: Any, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> Any:
+    """(sum |x|^ord)^(1/ord) over axes; without axis over all elements, whatever the shape.
+
+    Parameters
+    ----------
+    x : Tensor
+    axis : int, tuple of int or None
+    keepdims : bool
+    ord : number
+        inf for the largest |x|, -inf for the smallest, 0 for how many are not 0.
+
+    Notes
+    -----
+    Where all elements are 0 the gradient is 0.
+    """
+    x = operand(x)
+    if x.dtype.kind != "f":
+        x = astype(x, np.float32)
+    if ord == 2:
+        return length(x, axis, keepdims)
+    if ord in (math.inf, -math.inf):
+        return (max if ord > 0 else min)(abs(x), axis, keepdims)
+    if ord == 0:
+        return sum(astype(not_equal(x, 0), x.dtype), axis, keepdims)
+    if ord == 1:
+        return sum(abs(x), axis, keepdims)
+    sizes = abs(x)
+    zero = equal(sizes, 0)      # whose powers have no derivative
+    powers = sum(where(zero, 0.0, where(zero, 1.0, sizes) ** ord) if ord > 0 else sizes ** ord, axis, keepdims)
+    nothing = equal(powers, 0)
+    return where(nothing, 0.0, where(nothing, 1.0, powers) ** (1 / ord))
+
+
 # ---- extremes -------------------------------------------------------------------------------------------------------
 def _extreme_rule(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Every element that equals the extreme gets an equal share."""
@@ -137,10 +227,10 @@ def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
 @primitive(rules=[None], kind="reduction", oracle=np.any, domain=[reals()], cases=ANY_SIZE)
 def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Is one of them true (not 0)?"""
-    return np.any(x, normalised(axis, x.ndim, "any"), keepdims=keepdims)
+    return kernels.any(x, reduced(axis, x.ndim, "any"), keepdims)
 
 
 @primitive(rules=[None], kind="reduction", oracle=np.all, domain=[reals()], cases=ANY_SIZE)
 def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Are all of them true (not 0)?"""
-    return np.all(x, normalised(axis, x.ndim, "all"), keepdims=keepdims)
+    return kernels.all(x, reduced(axis, x.ndim, "all"), keepdims)

@@ -10,8 +10,9 @@ import numpy as np
 
 from ... import kernels
 from ..primitive import Domain, case, floating, primitive, reals
-from .arithmetic import equal, where
+from .arithmetic import where
 from .axes import normalised, one_axis, spread
+from .comparison import equal
 from .elementwise import exp
 from .reductions import sum as total
 from .shapes import expand_dims
