@@ -71,8 +71,8 @@ for number in (7, 45, 1945, 6021):
 numbers = np.random.default_rng(0).permutation(np.arange(1, 10000))
 known, unknown = numbers[:500 if FAST else 3000], numbers[-100 if FAST else -500:]
 PADDING, BEGIN, END = "<pad>", "<s>", "</s>"
-source_words, target_words = (data.Vocabulary(dict.fromkeys(words, 1), specials=(PADDING, BEGIN, END)) for words in
-                              ([*ENGLISH, *TENS, "thousand", "hundred"], [*GERMAN, *ZEHNER, "tausend", "hundert", "und"]))
+source_words, target_words = (data.Vocabulary(dict.fromkeys(words, 1), specials=(PADDING, BEGIN, END)) for words in (
+    [*ENGLISH, *TENS, "thousand", "hundred"], [*GERMAN, *ZEHNER, "tausend", "hundert", "und"]))
 begin, end = target_words.encode([BEGIN, END])
 
 
@@ -126,7 +126,7 @@ def trained(model, loss, passes, rate=5e-3, size=50):
             optim.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             losses.append(value.item())
-    print(f"{len(losses)} updates in {time.perf_counter() - started:.1f} s, loss at the end {losses[-1]:.4f} nats a word")
+    print(f"{len(losses)} updates in {time.perf_counter() - started:.1f} s, last loss {losses[-1]:.4f} nats a word")
     return losses
 
 
@@ -298,8 +298,8 @@ if not FAST:
 decay = models.inverse_sigmoid_decay(k=20.0)
 updates = np.arange(0, 200)
 figure, axes = plt.subplots(figsize=(5, 3), layout="constrained")
-for name, schedule in (("linear", models.linear_decay(0.008, floor=0.2)), ("exponential", models.exponential_decay(0.98)),
-                       ("inverse sigmoid", decay)):
+for name, schedule in (("linear", models.linear_decay(0.008, floor=0.2)),
+                       ("exponential", models.exponential_decay(0.98)), ("inverse sigmoid", decay)):
     axes.plot(updates, [schedule(i) for i in updates], label=name)
 axes.set(xlabel="update", ylabel="probability of the true word")
 axes.legend()
@@ -334,8 +334,8 @@ def additive_context(query, keys, values, v):
 
 
 # %%
-# **3.** How undecided is a look? Give the entropy of each row of weights, in bits: 0 where it sees one place alone, log2 S
-# where it sees all alike.
+# **3.** How undecided is a look? Give the entropy of each row of weights, in bits: 0 where it sees one place alone, log2
+# S where it sees all alike.
 
 
 def undecided(weights):
