@@ -334,8 +334,8 @@ def additive_context(query, keys, values, v):
 
 
 # %%
-# **3.** How undecided is a look? Give the entropy of each row of weights, in bits: 0 where it sees one place alone, log2
-# S where it sees all alike.
+# **3.** How undecided is a look? Give the entropy of each row of weights, in bits: 0 where it sees one place alone,
+# log2 S where it sees all alike.
 
 
 def undecided(weights):

@@ -7,7 +7,7 @@ weights; how many depends on the shapes of a run, as the length of a memory does
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from ..autograd.primitive import Primitive
 from .functions import STEPS
 from .memory import Memory
 from .schedule import Call, Place, Schedule, call_column
-from .table import Table
+
+if TYPE_CHECKING:
+    from .table import Table        # which needs compiled code
 
 
 # ---- memory ----------------------------------------------------------------------------------------------------------
