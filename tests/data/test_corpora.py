@@ -96,7 +96,7 @@ def test_every_python_has_a_text() -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(ValueError, match="one of python, tinyshakespeare; got 'moby'"):
+    with pytest.raises(ValueError, match="one of python, tinyshakespeare, e2e; got 'moby'"):
         corpus("moby")
 
 
