@@ -1,6 +1,7 @@
 """Results as Markdown: a table a benchmark and number of threads, and one table of all for the README."""
 
 from collections.abc import Mapping
+from statistics import geometric_mean
 from typing import Any
 
 from benchmarks.harness import duration
@@ -110,6 +111,24 @@ def summary(results: list[Result]) -> str:
                 lines.append([title, str(table["threads"]), "", "", mean_line(table), ""])
     machines = dict.fromkeys(machine_line(result) for result in results)
     return grid(lines) + "\n\n" + "\n\n".join(machines) + "\n"
+
+
+def overview(results: list[Result]) -> str:
+    """A line a benchmark: how much faster than each peer, as geometric mean with the least and the most of its rows."""
+    lines = [["benchmark", "threads", "rows", "faster than the peer by: mean (least..most of its rows)", "targets met"]]
+    for result in results:
+        for table in result["tables"]:
+            rows = table["rows"]
+            sides = dict.fromkeys(side for row in rows for side in row["ratios"] if side != "best")
+            text = []
+            for side in sides:
+                found = [row["ratios"][side]["median"] for row in rows if side in row["ratios"]]
+                text.append(f"{geometric_mean(found):.2f}x ({min(found):.2f}..{max(found):.2f}) {side}")
+            judged = [verdict["met"] for row in rows if row["judged"] and not row.get("impossible")
+                      for verdict in row["targets"].values()]
+            met = f"{sum(judged)} of {len(judged)}" if judged else ""
+            lines.append([result["title"], str(table["threads"]), str(len(rows)), ", ".join(text), met])
+    return grid(lines)
 
 
 def grid(lines: list[list[str]]) -> str:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from benchmarks.__main__ import recorded
-from benchmarks.report import grid, summary
+from benchmarks.report import grid, overview, summary
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -32,9 +32,11 @@ def index() -> list[tuple[str, list[str]]]:
 
 
 def speed() -> str:
-    """The table of all results in benchmarks/results."""
+    """All results in benchmarks/results: a line a benchmark, and behind a fold a line a row."""
     results = recorded()
-    return summary(results).strip() if results else "Not measured yet."
+    if not results:
+        return "Not measured yet."
+    return "\n\n".join([overview(results), "<details><summary>Every row</summary>", summary(results).strip(), "</details>"])
 
 
 def derived(text: str) -> str:

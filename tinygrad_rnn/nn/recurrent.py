@@ -53,7 +53,7 @@ class Recurrent(Stack):
         Compiled, or readable steps on the tape.  "auto": compiled, unless the cell calls a step primitive that has no
         machine code.
     checkpoint_every : int, "sqrt" or None
-        Keep only the states at every so many steps, "sqrt": at sqrt(T) of them, and run the steps between them again in
+        Keep only the states at every so many steps, "sqrt": at every 2 sqrt(T), and run the steps between them again in
         the backward pass.  Gradients of parameters are then summed segment by segment: equal but for rounding; all else
         is equal bit by bit.
     init : "uniform", "orthogonal", "identity", or callable
