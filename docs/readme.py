@@ -36,7 +36,8 @@ def speed() -> str:
     results = recorded()
     if not results:
         return "Not measured yet."
-    return "\n\n".join([overview(results), "<details><summary>Every row</summary>", summary(results).strip(), "</details>"])
+    fold = "<details><summary>Every row</summary>", summary(results).strip(), "</details>"
+    return "\n\n".join([overview(results), *fold])
 
 
 def derived(text: str) -> str:

@@ -81,9 +81,9 @@ for name, keys in STRATEGIES.items():
 # %%
 # Sorting by one side helps the other, since long sources have long targets. Sorting by both helps a little more.
 #
-# As the algorithm is printed, it does not pad the last batch, which may be smaller than the others, and it fills up with
-# the end token. `data.PairBatches` pads every batch, and hands the lengths on: an end token that is padding would count
-# as a word to be learned, and a sentence would be over several times.
+# As the algorithm is printed, it does not pad the last batch, which may be smaller than the others, and it fills up
+# with the end token. `data.PairBatches` pads every batch, and hands the lengths on: an end token that is padding would
+# count as a word to be learned, and a sentence would be over several times.
 
 batches = data.PairBatches(sources, targets, 50, strategy="source-target", rng=1)
 ours, counted = batches.waste(), padding(batches.plan(), lengths)
@@ -159,9 +159,10 @@ axes.legend()
 plt.show()
 
 # %%
-# Sorted batches make a pass shorter. What a pass is worth is another question: in a sorted batch all sentences are alike,
-# so its mean strays further from that of all pairs, and steps are noisier. Morishita and colleagues measured both on
-# real translation, and found that the fastest pass is not always the fastest way to a good model. Measure it on yours.
+# Sorted batches make a pass shorter. What a pass is worth is another question: in a sorted batch all sentences are
+# alike, so its mean strays further from that of all pairs, and steps are noisier. Morishita and colleagues measured
+# both on real translation, and found that the fastest pass is not always the fastest way to a good model. Measure it
+# on yours.
 
 # %%
 # Exercises

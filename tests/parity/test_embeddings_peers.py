@@ -8,7 +8,8 @@ from tinygrad_rnn.metrics import pearson, spearman
 
 pytestmark = pytest.mark.parity
 
-WORDS = ["the", "of", "Zürich", "日本", "a\u2028b", "\x85", "it's", "\ufeffx", "é", "e\u0301"] + [f"w{k}" for k in range(90)]
+WORDS = ["the", "of", "Zürich", "日本", "a\u2028b", "\x85", "it's", "\ufeffx", "é", "e\u0301",
+         *(f"w{k}" for k in range(90))]
 
 
 @pytest.fixture

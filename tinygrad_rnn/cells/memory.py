@@ -5,9 +5,9 @@
     carry    (B, columns)           gradients of the states on their way back, sums for learned vectors
     history  (T + L, B, width)      the same for a state that is read from further back than one step
 
-L is the longest lag. Columns are padded to whole vectors, but what is narrow stands together at the end; rows are padded
-by one vector more so that they do not fall on the same cache sets. Between forward and backward only the record is
-kept: for an LSTM 7 numbers a unit, row and step.
+L is the longest lag. Columns are padded to whole vectors, but what is narrow stands together at the end; rows are
+padded by one vector more so that they do not fall on the same cache sets. Between forward and backward only the record
+is kept: for an LSTM 7 numbers a unit, row and step.
 """
 
 from __future__ import annotations

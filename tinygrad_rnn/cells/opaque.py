@@ -17,7 +17,7 @@ from .memory import Memory
 from .schedule import Call, Place, Schedule, call_column
 
 if TYPE_CHECKING:
-    from .table import Table        # which needs compiled code
+    from .table import Table  # which needs compiled code
 
 
 # ---- memory ----------------------------------------------------------------------------------------------------------

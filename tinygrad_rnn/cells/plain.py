@@ -9,8 +9,8 @@ import numpy as np
 
 from .. import kernels
 from .arrangement import Arrangement
-from .opaque import apply, pull
 from .memory import Layout, Memory
+from .opaque import apply, pull
 from .schedule import OUTSIDE, Call, Multiply, Place, Unit, slot_column
 
 # What stands behind the functions of a generated module.

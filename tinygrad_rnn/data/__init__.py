@@ -10,5 +10,5 @@ from .vocabulary import SPECIALS, Vocabulary
 from .windows import Windows, split
 
 __all__ = ["Batch", "END", "PairBatch", "PairBatches", "SPECIALS", "Sentences", "Tokenizer", "Vocabulary", "Windows",
-           "batches", "characters", "corpus", "pad", "python_topics", "read_text", "sha256", "split", "unpad", "whitespace",
-           "words"]
+           "batches", "characters", "corpus", "pad", "python_topics", "read_text", "sha256", "split", "unpad",
+           "whitespace", "words"]

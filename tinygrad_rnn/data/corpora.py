@@ -45,7 +45,8 @@ def corpus(name: str) -> str:
     Parameters
     ----------
     name : str
-        "tinyshakespeare" (1,115,394 characters), "e2e" (a CSV file), or "python" (`python_topics`, which every machine has).
+        "tinyshakespeare" (1,115,394 characters), "e2e" (a CSV file), or "python" (`python_topics`, which every machine
+        has).
 
     Returns
     -------

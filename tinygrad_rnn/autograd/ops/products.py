@@ -12,7 +12,7 @@ from ..primitive import as_array, case, operand, primitive, reals
 from .axes import one_axis
 from .dtypes import paired
 from .reductions import sum as total
-from .shapes import expand_dims, permute_dims, reshape, swapaxes
+from .shapes import expand_dims, permute_dims, reshape
 
 
 def _left_rule(g: Any, _y: Any, like: Any, b: Any) -> Any:
