@@ -29,6 +29,7 @@ def test_without_the_jit_nothing_imports_numba():
 import sys
 import numpy as np
 from tinygrad_rnn import kernels
+from tinygrad_rnn.kernels import oracle
 for name in kernels.__all__:
     getattr(kernels, name)
 x = np.linspace(-2, 2, 12, dtype=np.float32).reshape(3, 4)
