@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
 from tinygrad_rnn.embeddings import KeyedVectors, keyed_vectors, nearest
+from tinygrad_rnn.kernels.threads import COMPILED
 
 
 def some(n=30, size=5, seed=0):
@@ -125,7 +126,9 @@ def test_many_queries_at_once_are_as_one(monkeypatch):
         assert np.array_equal(rows, again[0]) and np.array_equal(cosines, again[1])
     for k in range(0, 300, 17):
         one = kv.most_similar(f"w{k}", topn=6)
-        assert [(kv.index_to_key[r], float(c)) for r, c in zip(rows[k], cosines[k])] == one
+        assert [kv.index_to_key[r] for r in rows[k]] == [word for word, _ in one]
+        # Bit by bit, which NumPy's product, in the place of ours, does not promise.
+        assert cosines[k].tolist() == pytest.approx([c for _, c in one], abs=0 if COMPILED else 1e-6, rel=0)
     chosen = ["w7", "w3"]
     assert np.array_equal(kv.nearest_neighbours(chosen, topn=6)[0], rows[[7, 3]])
     by_vector, _ = kv.nearest_neighbours(kv[chosen], topn=3)
