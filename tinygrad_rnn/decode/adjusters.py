@@ -152,19 +152,24 @@ class Forbid:
 
 
 @dataclass(frozen=True)
-class Suppress:
+class _OfTokens:
+    """What is told by tokens."""
+
+    tokens: Ids
+    never_positive = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tokens", ids(self.tokens, f"{type(self).__name__}: tokens", 0))
+
+
+@dataclass(frozen=True)
+class Suppress(_OfTokens):
     """Tokens that are never said.
 
     Parameters
     ----------
     tokens : sequence of int
     """
-
-    tokens: Ids
-    never_positive = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "tokens", ids(self.tokens, "Suppress: tokens", 0))
 
     def __call__(self, log_probs: np.ndarray, context: Context) -> np.ndarray:
         """See `Adjuster`."""
@@ -175,19 +180,13 @@ class Suppress:
 
 
 @dataclass(frozen=True)
-class ForceTokens:
+class ForceTokens(_OfTokens):
     """Each sentence begins with these tokens.
 
     Parameters
     ----------
     tokens : sequence of int
     """
-
-    tokens: Ids
-    never_positive = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "tokens", ids(self.tokens, "ForceTokens: tokens", 0))
 
     def __call__(self, log_probs: np.ndarray, context: Context) -> np.ndarray:
         """See `Adjuster`."""

@@ -14,7 +14,7 @@ from .jit import native
 from .llvm import Emit, Int, V, has_fma, registers
 
 PANEL = 3  # vectors
-AHEAD = 24
+AHEAD = 24  # rows: where these stand far apart, each on a page of its own, the processor does not look ahead
 # The most rows of a tile by its vectors: accumulators, one row of B and one broadcast must fit the registers.
 ROWS = {1: 12, 2: 12, 3: 8} if registers() == 32 else {1: 6, 2: 6, 3: 4}
 
@@ -40,6 +40,7 @@ def accumulate(e: Emit, rows: int, columns: list[Any], a: Int, a_row: Int, a_k: 
             return e.broadcast(pointers[r // 3] + (a_row * (r % 3) if r % 3 else 0))
 
         result = list(sums)
+        # Beside so many multiply-adds it costs nothing, and where A or B is read across its rows much is gained.
         e.prefetch(pointers[0] + a_k * AHEAD)
         for offset in columns:
             e.prefetch(b + b_k * AHEAD + offset)
@@ -114,9 +115,6 @@ def _strip(rows: int, count: int):
 
 STRIP = (4, 2)  # panels at once, for one row and for two
 strips = [_strip(rows, count) for rows, count in enumerate(STRIP, 1)]
-
-
-AHEAD_ = 24  # rows: those of a wide matrix stand on pages of their own, where the processor does not look ahead
 
 
 @native

@@ -36,36 +36,30 @@ class Packed(NamedTuple):
     def unpack(self, values: Sequence[Any]) -> Mapping[str, Any]:
         """Views of the matrices, sums of the biases."""
         ih, hh, *rest = values
-        H = ih.shape[0] // len(self.rows)
         b_ih, b_hh = rest[:2] if self.bias else (np.zeros(ih.shape[0], ih.dtype),) * 2
-        both, found = b_ih + b_hh, {}
-        for k, row in enumerate(self.rows):
-            block = slice(k * H, (k + 1) * H)
-            found[f"W_{row}_x"], found[f"W_{row}_h"] = ih[block], hh[block]
-            if row in self.apart:
-                found[f"b_{row}"], found[f"b2_{row}"] = b_ih[block], b_hh[block]
-            else:
-                found[f"b_{row}"] = both[block]
+        found = {**self._blocks(ih, "W", "_x"), **self._blocks(hh, "W", "_h"), **self._blocks(b_ih + b_hh, "b"),
+                 **self._blocks(b_ih, "b", rows=self.apart), **self._blocks(b_hh, "b2", rows=self.apart)}
         if self.projected:
             found["W_h_m"] = rest[-1]
         return found
+
+    def _blocks(self, array: Any, letter: str, source: str = "", rows: Sequence[str] | None = None) -> dict[str, Any]:
+        """The blocks of a packed parameter by the cell's names, of all rows or of some."""
+        H = len(array) // len(self.rows)
+        return {f"{letter}_{row}{source}": array[k * H:(k + 1) * H] for k, row in enumerate(self.rows)
+                if rows is None or row in rows}
 
     def room(self, values: Sequence[Any], needed: Sequence[bool]) -> tuple[Sequence[np.ndarray | None], Room]:
         """Arrays for the gradients of the packed parameters, and where in them those of the cell's go."""
         if not any(needed):
             return [None] * len(values), {}
         made = [np.empty(v.shape, v.dtype) for v in values]
-        found: dict[str | tuple[str, ...], np.ndarray] = {}
-        H = len(made[0]) // len(self.rows)
+        found: dict[Any, np.ndarray] = {}       # by name, and by names that stand together
         for source, matrix in zip("xh", made):
-            found[tuple(f"W_{row}_{source}" for row in self.rows)] = matrix
-        for k, row in enumerate(self.rows):
-            block = slice(k * H, (k + 1) * H)
-            found[f"W_{row}_x"], found[f"W_{row}_h"] = made[0][block], made[1][block]
-            if self.bias:
-                found[f"b_{row}"] = made[2][block]
-                if row in self.apart:
-                    found[f"b2_{row}"] = made[3][block]
+            blocks = self._blocks(matrix, "W", f"_{source}")
+            found |= {**blocks, tuple(blocks): matrix}
+        if self.bias:
+            found |= {**self._blocks(made[2], "b"), **self._blocks(made[3], "b2", rows=self.apart)}
         if self.projected:
             found["W_h_m"] = made[-1]
         return made, found
