@@ -57,7 +57,8 @@ class Packed(NamedTuple):
         found: dict[Any, np.ndarray] = {}       # by name, and by names that stand together
         for source, matrix in zip("xh", made):
             blocks = self._blocks(matrix, "W", f"_{source}")
-            found |= {**blocks, tuple(blocks): matrix}
+            found.update(blocks)
+            found[tuple(blocks)] = matrix
         if self.bias:
             found |= {**self._blocks(made[2], "b"), **self._blocks(made[3], "b2", rows=self.apart)}
         if self.projected:
