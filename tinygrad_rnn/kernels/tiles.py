@@ -40,7 +40,7 @@ def accumulate(e: Emit, rows: int, columns: list[Any], a: Int, a_row: Int, a_k: 
             return e.broadcast(pointers[r // 3] + (a_row * (r % 3) if r % 3 else 0))
 
         result = list(sums)
-        if rows > 2:    # beside so many multiply-adds it costs nothing, and much is gained where B or A is read across rows
+        if rows > 2:    # beside many multiply-adds it costs nothing, and it pays where A or B is read across its rows
             e.prefetch(pointers[0] + a_k * AHEAD)
             for offset in columns:
                 e.prefetch(b + b_k * AHEAD + offset)
