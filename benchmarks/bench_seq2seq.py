@@ -1,8 +1,7 @@
 """Training an encoder-decoder with attention: one update of a translation model of the size that multi30k asks for.
 
 A bidirectional LSTM reads, an LSTM that attends at every step writes; Adam, clipping at 1. Sentences are ragged: the
-words of the target that count are counted, the end included. In PyTorch the decoder with input feeding is the loop over
-LSTMCell that its tutorials and toolkits write; without feeding it is nn.LSTM and two batched products.
+words of the target that count are counted, the end included.
 """
 
 from collections.abc import Callable
@@ -34,47 +33,9 @@ def via_torch(B: int, T: int, E: int, H: int, V: int, score: str, feeding: str |
     import torch
     from torch import nn
 
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.source, self.target = nn.Embedding(V, E), nn.Embedding(V, E)
-            self.encoder = nn.LSTM(E, H, bidirectional=True)
-            self.bridge = nn.ModuleList([nn.Linear(2 * H, H), nn.Linear(2 * H, H)])
-            self.cell = nn.LSTMCell(E + H, H) if feeding else None
-            self.lstm = None if feeding else nn.LSTM(E, H)
-            self.query = nn.Linear(H, H if score == "additive" else 2 * H, bias=False)
-            self.keys = nn.Linear(2 * H, H, bias=False) if score == "additive" else None
-            self.v = nn.Parameter(torch.randn(H)) if score == "additive" else None
-            self.combine, self.linear = nn.Linear(3 * H, H), nn.Linear(H, V)
+    from benchmarks.peers.translation import Model
 
-        def attend(self, h: Any, keys: Any, memory: Any, mask: Any) -> Any:
-            """h (B, T, H) -> (B, T, H)."""
-            if score == "additive":
-                energy = torch.tanh(self.query(h)[:, :, None] + keys[:, None]) @ self.v
-            else:
-                energy = self.query(h) @ keys.mT
-            weights = energy.masked_fill(mask[:, None], -torch.inf).softmax(-1)
-            return torch.tanh(self.combine(torch.cat([weights @ memory, h], -1)))
-
-        def forward(self, source: Any, lengths: Any, target: Any) -> Any:
-            packed = nn.utils.rnn.pack_padded_sequence(self.source(source), lengths, enforce_sorted=False)
-            states, last = self.encoder(packed)
-            memory = nn.utils.rnn.pad_packed_sequence(states)[0].transpose(0, 1)
-            keys = memory if self.keys is None else self.keys(memory)
-            mask = torch.arange(memory.shape[1]) >= lengths[:, None]
-            h, c = (torch.tanh(linear(torch.cat([s[0], s[1]], -1))) for linear, s in zip(self.bridge, last))
-            x = self.target(target)
-            if self.lstm is not None:
-                y, _ = self.lstm(x, (h[None], c[None]))
-                return self.linear(self.attend(y.transpose(0, 1), keys, memory, mask).transpose(0, 1))
-            attended, found = torch.zeros_like(h), []
-            for step in x:
-                h, c = self.cell(torch.cat([step, attended], -1), (h, c))
-                attended = self.attend(h[:, None], keys, memory, mask)[:, 0]
-                found.append(attended)
-            return self.linear(torch.stack(found))
-
-    model = Model()
+    model = Model(V, V, E, H, score, feeding)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     source, source_lengths, target, target_lengths = map(torch.from_numpy, batch(B, T, V))
     beyond = torch.arange(T)[:, None] >= target_lengths - 1
