@@ -21,8 +21,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
 
 def stand_in(step: int = 0, progress: float = 0.0) -> Any:
     """What a callback looks at."""
-    windows = SimpleNamespace(seq_len=10, batch=100)
-    return SimpleNamespace(step=step, progress=progress, losses=[0.6931471805599453], windows=windows)
+    return SimpleNamespace(step=step, progress=progress, losses=[0.6931471805599453], tokens=1000 * step)
 
 
 def test_every() -> None:

@@ -14,7 +14,7 @@ import pytest
 from tinygrad_rnn import nn, optim, set_num_threads
 from tinygrad_rnn.data import Windows
 from tinygrad_rnn.models import LanguageModel, detach
-from tinygrad_rnn.train import Diverged, Interrupted, Training, checkpoint, loop
+from tinygrad_rnn.train import Diverged, Interrupted, Training, checkpoint, updates
 
 V = 6
 
@@ -94,7 +94,7 @@ def test_budgets(budget: dict, steps: int) -> None:
 
 def test_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 10_000, 3))
-    monkeypatch.setattr(loop.time, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr(updates.time, "perf_counter", lambda: float(next(clock)))
     subject = training(minutes=0.5)
     subject.run()
     assert subject.step == 10 and subject.seconds == 30
@@ -189,10 +189,10 @@ def test_ctrl_c_waits_for_the_end_of_the_step() -> None:
     before = signal.getsignal(signal.SIGINT)
     real = subject._learn
 
-    def interrupted(x: Any, y: Any) -> float:
+    def interrupted(batch: Any) -> float:
         if subject.step == 3:
             os.kill(os.getpid(), signal.SIGINT)
-        return real(x, y)
+        return real(batch)
 
     subject._learn = interrupted    # type: ignore[method-assign]
     seen = []
@@ -207,7 +207,7 @@ def test_ctrl_c_waits_for_the_end_of_the_step() -> None:
 def test_a_second_ctrl_c_does_not_wait() -> None:
     subject = training()
 
-    def impatient(x: Any, y: Any) -> float:
+    def impatient(batch: Any) -> float:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError("unreachable")

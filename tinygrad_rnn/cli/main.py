@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..kernels import get_num_threads
-from . import bleu, embed, language, vectors
+from . import bleu, embed, language, translate, vectors
 from .arguments import Parser
 
 PROGRAM = "tinygrad-rnn"
@@ -58,10 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog=PROGRAM, epilog=f"Begin with: {PROGRAM} train --minutes 1", description="Recurrent networks "
-                    "from scratch: train a character language model on a text, and let it write.")
+                    "from scratch: language models, translation, word vectors.")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (language, bleu, embed, vectors):
+    for module in (language, translate, bleu, embed, vectors):
         module.add_commands(commands)
     return parser
 

@@ -1,6 +1,6 @@
 """What happens beside the steps: a progress bar, checkpoints now and then, anything every N steps.
 
-A callback is any function of the `Training`, called after each step.
+A callback is any function of the training, called after each step.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from .loop import Training
+from .updates import Updates
 
-Callback = Callable[[Training], object]
+Callback = Callable[[Any], object]
 
 
 def every(steps: int, action: Callback) -> Callback:
     """Call action(training) after every `steps` steps."""
-    def callback(training: Training) -> None:
+    def callback(training: Updates) -> None:
         if training.step % steps == 0:
             action(training)
     return callback
@@ -32,7 +32,7 @@ class Saver:
         self.save, self.seconds = save, seconds
         self.due = time.perf_counter() + seconds
 
-    def __call__(self, training: Training) -> None:
+    def __call__(self, training: Updates) -> None:
         begun = time.perf_counter()
         if begun >= self.due:
             self.save()
@@ -41,21 +41,23 @@ class Saver:
 
 
 class ProgressBar:
-    """A bar on standard error with bits a token, tokens a second and the time left.  A context manager.
+    """A bar on standard error with bits or nats a token, tokens a second and the time left.  A context manager.
 
     Parameters
     ----------
-    training : Training
+    training : Updates
     unit : str
         What a token is, for the rate: "characters".
+    unit_of_loss : "bits" or "nats"
     show : bool, optional
         None: only where standard error is a terminal.
     """
 
-    def __init__(self, training: Training, unit: str = "tokens", show: bool | None = None) -> None:
-        self.unit = unit
-        self.bits = math.nan
-        self.begun, self.step = time.perf_counter(), training.step
+    def __init__(self, training: Updates, unit: str = "tokens", show: bool | None = None,
+                 unit_of_loss: str = "bits") -> None:
+        self.unit, self.unit_of_loss = unit, unit_of_loss
+        self.nats = math.nan
+        self.begun, self.tokens = time.perf_counter(), training.tokens
         self.bar: Any = tqdm(total=1.0, initial=training.progress, disable=None if show is None else not show,
                              bar_format="{percentage:3.0f}% |{bar}| {postfix[0]}{elapsed}, {remaining} left",
                              postfix=[""], dynamic_ncols=True, mininterval=0.2, leave=True)
@@ -66,15 +68,15 @@ class ProgressBar:
     def __exit__(self, *exc: object) -> None:
         self.bar.close()
 
-    def __call__(self, training: Training) -> None:
+    def __call__(self, training: Updates) -> None:
         if self.bar.disable:
             return
-        now = training.losses[-1] / math.log(2)
+        now = training.losses[-1]
         # A moving average over about twenty windows: single ones differ by what they are about.
-        self.bits = now if math.isnan(self.bits) else 0.95 * self.bits + 0.05 * now
-        tokens = (training.step - self.step) * training.windows.seq_len * training.windows.batch
-        rate = tokens / (time.perf_counter() - self.begun)
-        self.bar.postfix[0] = f"{self.bits:.3f} bits, {rate:,.0f} {self.unit}/s, "
+        self.nats = now if math.isnan(self.nats) else 0.95 * self.nats + 0.05 * now
+        rate = (training.tokens - self.tokens) / (time.perf_counter() - self.begun)
+        told = self.nats / (math.log(2) if self.unit_of_loss == "bits" else 1.0)
+        self.bar.postfix[0] = f"{told:.3f} {self.unit_of_loss}, {rate:,.0f} {self.unit}/s, "
         self.bar.update(training.progress - self.bar.n)
 
     def write(self, text: str) -> None:

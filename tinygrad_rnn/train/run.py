@@ -160,14 +160,14 @@ class Saved:
         if sha256(text) != self.sha256:
             raise ValueError(f"{self.path} was trained on another text: its SHA-256 begins with {self.sha256[:12]}, "
                              f"this one's with {sha256(text)[:12]}")
-        with _whole(self.path):
+        with whole(self.path):
             run = Run(text, self.options, self.source)
             run.training.load_state_dict(self.training)
         return run
 
     def language_model(self) -> tuple[LanguageModel, Vocabulary]:
         """The model, and the characters it knows."""
-        with _whole(self.path):
+        with whole(self.path):
             vocabulary = Vocabulary(self.characters)
             model = _model(self.options, vocabulary)
             model.load_state_dict(self.training["model"])
@@ -197,7 +197,7 @@ def read(path: str | os.PathLike[str]) -> Saved:
 
 def parse(content: dict[str, Any], path: Path) -> Saved:
     """What was loaded from a file, as a run.  CheckpointError if it is none."""
-    with _whole(path):
+    with whole(path):
         return Saved(path, **{**content, "options": Options(**content["options"])})
 
 
@@ -206,7 +206,7 @@ def _model(options: Options, vocabulary: Vocabulary) -> LanguageModel:
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[None]:
+def whole(path: Path) -> Iterator[None]:
     """Parts of a checkpoint that do not fit each other are a CheckpointError, not a puzzle."""
     try:
         yield
