@@ -20,6 +20,7 @@ from ..models.seq2seq import plot_attention
 from ..models.translator import Translation, Translator
 from ..train import Checkpoints, Interrupted, ProgressBar, Saver, write_curve
 from ..train.settings import changed, checked, described, from_toml, kind
+from ..train.translating import cross_entropy
 from ..train.translation import (
     TRANSLATION,
     TranslationOptions,
@@ -28,7 +29,6 @@ from ..train.translation import (
     parse_translation,
     read_translation,
 )
-from ..train.translating import cross_entropy
 from .arguments import Parser, above_zero, natural, positive, zero_or_more
 
 WIDTH, ALPHA = 10, 0.7
@@ -120,7 +120,6 @@ def _learn(run: TranslationRun, checkpoints: Checkpoints) -> None:
                 bar.write(_told(run.validate()))
                 run.save(checkpoints, run.validations[-1])
 
-        judge(None)                     # one that was saved just before it
         run.training.run([bar, judge, saver])
 
 
@@ -135,10 +134,9 @@ def run(arguments: argparse.Namespace) -> None:
     translator = read_translation(arguments.run).translator()
     search = "greedy" if arguments.greedy else "sample" if arguments.sample else "beam"
     if search == "beam" and arguments.n_best > arguments.beam:
-        raise ValueError(f"--n-best {arguments.n_best} needs --beam {arguments.n_best} at least, it is {arguments.beam}")
-    if search == "beam" and arguments.beam > len(translator.target):
-        raise ValueError(f"--beam {arguments.beam} is more than the {len(translator.target):,} words that the model "
-                         "knows")
+        raise ValueError(f"--n-best {arguments.n_best} needs a --beam as wide, it is {arguments.beam}")
+    if search == "beam":
+        _refuse_wider(translator, arguments.beam)
     if arguments.attention:
         _picture_or_say_so()
     number = 0
@@ -155,6 +153,13 @@ def run(arguments: argparse.Namespace) -> None:
             if arguments.attention and several[0].attention is not None:
                 _draw(Path(arguments.attention), number, line.split(), several[0], translator)
         sys.stdout.flush()
+
+
+def _refuse_wider(translator: Translator, *widths: int) -> None:
+    """Complain about a beam wider than the vocabulary."""
+    if max(widths) > len(translator.target):
+        raise ValueError(f"a beam of {max(widths)} is wider than the vocabulary: the model knows "
+                         f"{len(translator.target):,} words")
 
 
 def _read(file: Any, size: int) -> Iterator[list[str]]:
@@ -209,9 +214,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         raise ValueError(f"{arguments.source} and {arguments.target} have no line with words on both sides")
     if arguments.plot:
         _picture_or_say_so()
-    for width in (arguments.beam, *arguments.widths):
-        if width > len(translator.target):
-            raise ValueError(f"a beam of {width} is more than the {len(translator.target):,} words that the model knows")
+    _refuse_wider(translator, arguments.beam, *arguments.widths)
     found = translator.translate(pairs.sources, width=arguments.beam, alpha=arguments.alpha)
     print(corpus_bleu([one.text for one, *_ in found], [[" ".join(words) for words in pairs.targets]],
                       tokenize=arguments.tokenize, force=True))

@@ -52,7 +52,8 @@ def read_pairs(source: str | os.PathLike[str], target: str | os.PathLike[str]) -
         raise ValueError(f"{os.fspath(source)} has {lines[0]:,} lines and {os.fspath(target)} has {lines[1]:,}: they "
                          f"must be translations of each other, line by line; {os.fspath(short)} ends first")
     digest = hashlib.sha256(b"".join(hashlib.sha256(text).digest() for text in read)).hexdigest()
-    return Pairs(*([line.split() for line in side] for side in sides), digest)
+    sources, targets = ([line.split() for line in side] for side in sides)
+    return Pairs(sources, targets, digest)
 
 
 def decoded_lines(text: bytes, where: str) -> Sequence[str]:

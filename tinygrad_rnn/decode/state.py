@@ -3,6 +3,9 @@
 The search reorders the rows of it and understands nothing else. What `step` hands on untouched, the very object that it
 was given, belongs to the sentence and not to the hypothesis (the encoder's output): while the rows' sentences stay the
 same it is not copied.
+
+A model that keeps what it reads outside of the state numbers its rows in an entry `PLACE` of a dict: where a sentence
+stands, not what it is.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..autograd.tensor import constant
+
+PLACE = "sentence"
 
 
 def leaves(state: Any, path: str = "state") -> Iterator[tuple[str, Any]]:

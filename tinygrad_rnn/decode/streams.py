@@ -1,6 +1,7 @@
 """Random numbers that belong to a sentence: what is drawn for it does not depend on the batch that it is in.
 
     key  = hash(seed, the sentence's initial state and first token, equal ones before it, number of the sample)
+           its place in the batch (`state.PLACE`) aside
     u_t  = SplitMix64(key + t * golden ratio) / 2^64
 
 The state counts bit by bit: another processor, whose products round otherwise, draws other sentences from the same
@@ -19,7 +20,7 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..random import Rng, entropy
-from .state import leaves, rows_of
+from .state import PLACE, leaves, rows_of
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _STEPS = ((np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)), (np.uint64(27), np.uint64(0x94D049BB133111EB)))
@@ -38,7 +39,8 @@ class Streams:
 
     def __init__(self, state: Any, first: Any, number: int, rng: Rng) -> None:
         seed, count = hashlib.blake2b(str(entropy(rng)).encode()).digest(), rows_of(state)
-        parts = [np.ascontiguousarray(leaf.data if isinstance(leaf, Tensor) else leaf) for _, leaf in leaves(state)]
+        parts = [np.ascontiguousarray(leaf.data if isinstance(leaf, Tensor) else leaf)
+                 for path, leaf in leaves(state) if not path.endswith(f"[{PLACE!r}]")]
         parts.append(np.broadcast_to(np.asarray(first), count))
         seen, keys = Counter[bytes](), []
         for row in range(count):

@@ -9,5 +9,5 @@ from .teaching import exponential_decay, inverse_sigmoid_decay, linear_decay
 from .translator import Translation, Translator
 
 __all__ = ["Bridge", "Decoder", "Encoder", "EncoderDecoder", "LanguageModel", "Likelihood", "S2VT", "Translation",
-           "Translator", "VectorToSequence", "detach", "evaluate", "exponential_decay", "inverse_sigmoid_decay", "linear_decay", "plot_attention",
-           "sample"]
+           "Translator", "VectorToSequence", "detach", "evaluate", "exponential_decay", "inverse_sigmoid_decay",
+           "linear_decay", "plot_attention", "sample"]

@@ -17,6 +17,7 @@ from .. import nn
 from ..autograd import Tensor, no_grad, ops
 from ..autograd.tensor import constant
 from ..cells import Cell, catalogue, conditioned
+from ..decode.state import PLACE
 from ..nn.attention import Memory
 from ..nn.checks import as_tensor, positive, same_dtype
 from ..random import Rng
@@ -178,7 +179,7 @@ class Decoder(nn.Module):
         step(tokens (N,), state) -> (log-probabilities (N, V), state); every array of the state has N as its first axis,
         and may be reordered, repeated and shortened along it.
         """
-        return Stepping(self, memory), {**arrays_of(state), "sentence": np.arange(len(state["first"][0].data))}
+        return Stepping(self, memory), {**arrays_of(state), PLACE: np.arange(len(state["first"][0].data))}
 
 
 class Stepping:
@@ -207,7 +208,7 @@ class Stepping:
         layer = steppers[0]
         with no_grad():
             if d.attends:
-                memory = self._remembered(state["sentence"])
+                memory = self._remembered(state[PLACE])
                 if d.first.feeding is not None:
                     inputs = self._inputs
             layer.state = tuple(s[None] for s in _plain(state["first"]))
@@ -244,15 +245,15 @@ class Stepping:
 
     def _on_the_tape(self, tokens: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         """Location-aware attention, a step of the layers themselves."""
-        sentence = state["sentence"]
+        sentence = state[PLACE]
         mode = self._decoder.training
         self._decoder.eval()
         with no_grad():
-            scores, after = self._decoder.step(tokens, {n: v for n, v in state.items() if n != "sentence"},
+            scores, after = self._decoder.step(tokens, {n: v for n, v in state.items() if n != PLACE},
                                                self._remembered(sentence))
             found = ops.log_softmax(scores, axis=-1).data
         self._decoder.train(mode)
-        return found, {**arrays_of(after), "sentence": sentence}
+        return found, {**arrays_of(after), PLACE: sentence}
 
 
 def _layered(layer: nn.Recurrent, x: Any, states: Sequence[Any], lengths: Any, inputs: Any) -> tuple[Any, list[Any]]:

@@ -123,18 +123,19 @@ class Translator:
         if (attention or replace_unknown) and not self.model.decoder.attends:
             raise ValueError("translate: attention and replace_unknown need a model with attention")
         given = [list(words) for words in sentences]
-        chosen = {"beam": {"width": width, "alpha": alpha, "n_best": n_best}, "greedy": {},
-                  "sample": {"temperature": temperature, "num_return": n_best, "rng": rng}}[search]
-        find = {"beam": decode.beam_search, "greedy": decode.greedy, "sample": decode.sample}[search]
+        find: Any = {"beam": decode.beam_search, "greedy": decode.greedy, "sample": decode.sample}[search]
+        chosen: Any = {"beam": {"width": width, "alpha": alpha, "n_best": n_best}, "greedy": {},
+                       "sample": {"temperature": temperature, "num_return": n_best, "rng": rng}}[search]
         found = [[Translation([], Hypothesis([], 0.0, 0.0, [], True))] for _ in given]
         for part in self.batches(given, batch_size):
             here = [given[k] for k in part]
             step, state = self.stepper(here)
             hypotheses = find(step, state, **self.ends(here), **chosen, **options)
-            looked = self._looked(here, hypotheses) if attention or replace_unknown else None
-            for i, k in enumerate(part):
-                found[k] = [self._translation(one, given[k], looked and looked[i][j], replace_unknown)
-                            for j, one in enumerate(hypotheses[i])]
+            looked: list[list[Any]] = self._looked(here, hypotheses) if attention or replace_unknown else [
+                [None] * len(several) for several in hypotheses]
+            for k, several, maps in zip(part, hypotheses, looked):
+                found[k] = [self._translation(one, given[k], seen, replace_unknown)
+                            for one, seen in zip(several, maps)]
                 if not attention:
                     found[k] = [replace(one, attention=None) for one in found[k]]
         return found
@@ -145,7 +146,7 @@ class Translator:
         return (order[k:k + size] for k in range(0, len(order), size))
 
     def _looked(self, sentences: Sequence[Sequence[str]],
-                hypotheses: Sequence[Sequence[Hypothesis]]) -> list[list[np.ndarray]]:
+                hypotheses: Sequence[Sequence[Hypothesis]]) -> list[list[Any]]:
         """Attention of each hypothesis, (T, S + 1)."""
         pairs = [(words, one) for words, several in zip(sentences, hypotheses) for one in several]
         source, lengths = data.pad([self.read(words) for words, _ in pairs], 0)

@@ -74,8 +74,8 @@ def described(expected: type, rule: Mapping[str, Any]) -> str:
     if rule["choices"]:
         return f"one of {', '.join(rule['choices'])}"
     words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[expected]
-    bounds = [f"{name} {rule[part]:g}" for name, part in (("at least", "least"), ("above", "above"), ("at most", "most"))
-              if rule[part] is not None]
+    names = (("least", "at least"), ("above", "above"), ("most", "at most"))
+    bounds = [f"{name} {rule[part]:g}" for part, name in names if rule[part] is not None]
     return " ".join([words, *([", ".join(bounds)] if bounds else [])])
 
 

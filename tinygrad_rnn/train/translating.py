@@ -49,6 +49,7 @@ class PairTraining(Updates):
                  epochs: int | None = None, minutes: float | None = None, clip: float = 1.0, schedule: str = "linear",
                  warmup: int = 0, label_smoothing: float = 0.0, own_words: float = 0.0) -> None:
         super().__init__(model, optimizer, pairs, steps=steps, epochs=epochs, minutes=minutes, clip=clip)
+        self.model: EncoderDecoder = model
         if schedule not in SCHEDULES:
             raise ValueError(f"PairTraining: schedule must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
         self.pairs, self.epochs, self.schedule, self.warmup = pairs, epochs, schedule, warmup
@@ -128,4 +129,3 @@ def cross_entropy(model: EncoderDecoder, pairs: PairBatches) -> tuple[float, int
     finally:
         model.train(mode)
     return total / words, words
-

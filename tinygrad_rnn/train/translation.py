@@ -55,8 +55,8 @@ class TranslationOptions:
     bridge: str = option("tanh", "from the encoder's last state to the decoder's first", choices=BRIDGES)
     dropout: float = option(0.3, "share of units that are left out in training", least=0.0, most=0.95)
     label_smoothing: float = option(0.1, "probability that is shared out among all words", least=0.0, most=0.95)
-    own_words: float = option(0.0, "scheduled sampling: how often the decoder reads its own words in the end", least=0.0,
-                              most=1.0)
+    own_words: float = option(0.0, "scheduled sampling: how often the decoder reads its own words in the end",
+                              least=0.0, most=1.0)
     min_count: int = option(2, "words that occur less often are unknown", least=1)
     max_words: int | None = option(None, "largest number of words of a side, special ones included", least=5)
     max_length: int = option(100, "pairs with a longer sentence are left out", least=1)
@@ -136,8 +136,8 @@ class TranslationRun:
         self.valid = valid.within(options.max_length)
         for pairs, what in ((usable, "learn from"), (self.valid, "validate with")):
             if not pairs.sources:
-                raise ValueError(f"{options.source} and {options.target} leave no pair to {what}: each side must have 1 "
-                                 f"to {options.max_length} words (max_length)")
+                raise ValueError(f"{options.source} and {options.target} leave no pair to {what}: each side must have "
+                                 f"1 to {options.max_length} words (max_length)")
         self.sha256 = [learned.sha256, valid.sha256]
         counts = [dict(Counter(word for words in side for word in words)) for side in (usable.sources, usable.targets)]
         self.vocabularies = [Vocabulary(c, options.min_count, options.max_words, SPECIALS) for c in counts]
@@ -168,8 +168,6 @@ class TranslationRun:
     def due(self) -> bool:
         """Is it time to validate?"""
         every, pairs = self.options.validate_every, self.training.pairs
-        if self.validations and self.validations[-1].step == self.training.step:
-            return False
         return self.training.progress >= 1 or (
             self.training.step % every == 0 if every else pairs.batch == len(pairs))
 
