@@ -27,6 +27,7 @@ input feeding, attention inside the recurrence         cells/attention.py, nn/at
 encoder, bridge, decoder                               models/encoder.py, models/decoder.py, models/seq2seq.py
 a vector or a film in, a sentence out (S2VT)           models/captioner.py
 teacher forcing, scheduled sampling                    models/teaching.py
+training on sentence pairs, and translating            train/translating.py, models/translator.py
 embedding as a row of a table, e_w = E o_w             nn/embedding.py
 skip-gram, CBOW, negative sampling, as equations       embeddings/objectives.py
 word2vec, compiled and as one would explain it         kernels/word2vec.py, embeddings/readable.py
