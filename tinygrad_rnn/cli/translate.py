@@ -12,12 +12,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..data import SPECIALS, PairBatches, Vocabulary
 from ..data.pairs import read_pairs
 from ..decode.analysis import ErrorAnalysis, analyse_errors, width_curve
 from ..metrics import corpus_bleu
 from ..metrics.segmentation import TOKENIZERS
 from ..models.seq2seq import plot_attention
 from ..models.translator import Translation, Translator
+from ..optim import Adam, clip_grad_norm_
 from ..train import Checkpoints, Interrupted, ProgressBar, Saver, write_curve
 from ..train.settings import changed, checked, described, from_toml, kind
 from ..train.translating import cross_entropy
@@ -26,6 +30,7 @@ from ..train.translation import (
     TranslationOptions,
     TranslationRun,
     Validation,
+    build,
     parse_translation,
     read_translation,
 )
@@ -113,6 +118,8 @@ def _listed(options: TranslationOptions) -> str:
 
 def _learn(run: TranslationRun, checkpoints: Checkpoints) -> None:
     """Use up the budget, with a bar, validations and checkpoints."""
+    if run.training.progress < 1:
+        _compile(run.options)
     saver = Saver(lambda: run.save(checkpoints))
     with ProgressBar(run.training, "words", unit_of_loss="nats") as bar:
         def judge(_: object) -> None:
@@ -121,6 +128,19 @@ def _learn(run: TranslationRun, checkpoints: Checkpoints) -> None:
                 run.save(checkpoints, run.validations[-1])
 
         run.training.run([bar, judge, saver])
+
+
+def _compile(options: TranslationOptions) -> None:
+    """Do each thing once with a throwaway model of these sizes, so that no budget is spent on compiling."""
+    words = Vocabulary({"a": 1, "b": 1}, specials=SPECIALS)
+    translator = Translator(build(options, words, words), words, words)
+    optimizer = Adam(translator.model.parameters())
+    translator.model.loss(*(np.tile(part, (1, options.batch)) for part in (translator.read("ab")[:, None],
+                                                                           translator.written("ab")[:, None])),
+                          own=options.own_words, label_smoothing=options.label_smoothing).backward()
+    clip_grad_norm_(translator.model.parameters(), options.clip)
+    optimizer.step()
+    translator.translate(["ab", "a"], search="greedy")
 
 
 def _told(one: Validation) -> str:
@@ -237,8 +257,6 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _batches(translator: Translator, sources: list[list[str]], targets: list[list[str]]) -> Any:
-    from ..data import PairBatches
-
     return PairBatches([translator.read(words) for words in sources], [translator.written(words) for words in targets],
                        64, strategy="source", padding=translator.padding, rng=0)
 
