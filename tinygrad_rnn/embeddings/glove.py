@@ -131,7 +131,7 @@ class GloVe:
     # ---- training ---------------------------------------------------------------------------------------------------
     def fit(self, corpus: Any, *, callbacks: Sequence[Callable[[GloVe], object]] = (),
             progress: bool | None = None) -> Self:
-        """Learn from a corpus, from the start.
+        """Learn from a corpus, from the start. What was learned before stands until the corpus is counted.
 
         Parameters
         ----------
@@ -152,8 +152,7 @@ class GloVe:
         ArithmeticError
             If J is no longer finite: learning_rate was too high.
         """
-        self._clear()
-        return self.partial_fit(corpus, callbacks=callbacks, progress=progress)
+        return self._learn(corpus, [], callbacks, progress)
 
     def partial_fit(self, corpus: Any, *, callbacks: Sequence[Callable[[GloVe], object]] = (),
                     progress: bool | None = None) -> Self:
@@ -161,9 +160,13 @@ class GloVe:
 
         Parameters, errors as `fit`.
         """
+        return self._learn(corpus, [] if self._vocabulary is None else [self._vocabulary], callbacks, progress)
+
+    def _learn(self, corpus: Any, known: list[Vocabulary], callbacks: Sequence[Callable[[GloVe], object]],
+               progress: bool | None) -> Self:
+        """Count, and train; without a known vocabulary from the start."""
         sentences = Sentences(corpus, progress=progress)
         min_count, window = self.options["min_count"], self.options["window"]
-        known = [] if self._vocabulary is None else [self._vocabulary]
         most = max(sentences.counts.values())
         if not known and most < min_count:
             raise ValueError(f"GloVe: no word comes min_count={min_count} times; the commonest comes {most} times")
@@ -173,6 +176,8 @@ class GloVe:
         if not len(counted[0]):
             raise ValueError("GloVe: no two words of the vocabulary stand near one another in a sentence of this "
                              "corpus")
+        if not known:
+            self._clear()
         self._grow(vocabulary)
         blocks = block_count(len(vocabulary), self._table.strides[1])
         entries = Entries(counted, blocks, self.options["x_max"], self.options["alpha"])
