@@ -33,8 +33,8 @@ class Folder:
 
 
 def ours(work: str, **sizes: int) -> Callable[[], object]:
-    """`train.checkpoint`."""
-    from tinygrad_rnn.train import checkpoint
+    """`files.checkpoint`."""
+    from tinygrad_rnn.files import checkpoint
 
     folder, saved = Folder(), content(**sizes)
     if work == "load":

@@ -52,6 +52,15 @@ def removed(path: Path, step: Callable[[], object]) -> Callable[[], object]:
     return step
 
 
+def built(folder: Path) -> str:
+    """The program in C, compiled."""
+    if not shutil.which("gcc"):
+        raise ImportError("needs gcc")
+    program = str(folder / "glove")
+    subprocess.run(["gcc", "-O3", "-march=native", "-pthread", str(SOURCE), "-o", program, "-lm"], check=True)
+    return program
+
+
 def ours(kind: str, words: int) -> Callable[[], object]:
     """The library."""
     import time
@@ -95,12 +104,9 @@ def via_c(kind: str, words: int) -> Callable[[], object]:
     """The program in C, one process a step."""
     import os
 
-    if not shutil.which("gcc"):
-        raise ImportError("needs gcc")
     path = corpus(words)
     folder = path.parent
-    program = str(folder / "glove")
-    subprocess.run(["gcc", "-O3", "-march=native", "-pthread", str(SOURCE), "-o", program, "-lm"], check=True)
+    program = built(folder)
     _, known = vocabulary(path)
     (folder / "vocabulary.txt").write_text("".join(f"{word}\n" for word in known.tokens))
     threads = os.environ["OMP_NUM_THREADS"]

@@ -22,6 +22,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 # From the ground up: a module imports from its own layer and from those before it.
 LAYERS = (
+    "files",            # what is written whole or not at all
     "kernels",          # arrays in, arrays out
     "autograd",         # the tape over them
     "random",           # tensors drawn from a stream

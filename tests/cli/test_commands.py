@@ -328,7 +328,7 @@ def test_a_full_disk(run: Run, text: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(os, "fsync", full)
     fails(run("train", text, "--out", "a", "--steps", 1, *SIZES),
-          "a/checkpoint.safetensors: no checkpoint was written, No space left on device$")
+          "a/checkpoint.safetensors: not written, No space left on device$")
     assert list(Path("a").iterdir()) == []
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tinygrad_rnn.data import PairBatches
 from tinygrad_rnn.data.batching import BUCKET, STRATEGIES
-from tinygrad_rnn.train import checkpoint
+from tinygrad_rnn.files import checkpoint
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=40)
 SIZES = st.one_of(st.fixed_dictionaries({"batch_size": st.integers(1, 9)}),

@@ -2,6 +2,8 @@
 
 import errno
 import math
+import os
+import signal
 from collections import Counter
 from fractions import Fraction
 
@@ -104,13 +106,19 @@ def test_sizes_that_are_none():
     assert all(len(a) == 0 for a in cooccurrence([[0], [1], []], 3, 2, chunk=1))
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize("room, what", [(0, "spill counts"), (100, "spill counts"), (512, "spill merged counts")])
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, monkeypatch, room, what):
     class Full:
+        left = room     # bytes, of all files together
+
         def __init__(self, file):
             self.file = file
 
         def write(self, data):
-            raise OSError(errno.ENOSPC, "No space left on device")
+            Full.left -= len(data)
+            if Full.left < 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            self.file.write(data)
 
         def __getattr__(self, name):
             return getattr(self.file, name)
@@ -130,10 +138,31 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, monkeypatch):
             self.file.close()
 
     monkeypatch.setattr(module().tempfile, "TemporaryFile", Context)
-    with pytest.raises(OSError, match="could not spill counts to .*No space left.*TMPDIR") as raised:
+    with pytest.raises(OSError, match=f"could not {what} to .*No space left.*TMPDIR") as raised:
         cooccurrence([[0, 1] * 20], 2, 2, chunk=5, folder=tmp_path)
     assert raised.value.errno == errno.ENOSPC
     assert opened and all(file.closed for file in opened) and not list(tmp_path.iterdir())
+
+
+def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
+    """Ctrl-C while counts are spilled: no file is left, and counting again counts the same."""
+    sentences = [[0, 1, 2, 1] * 10] * 5
+    spill, spilled = module().spill, []
+
+    def interrupted(arrays, folder, files):
+        spilled.append(spill(arrays, folder, files))
+        if len(spilled) == 3:
+            os.kill(os.getpid(), signal.SIGINT)     # what a terminal sends; the main thread raises KeyboardInterrupt
+        return spilled[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module(), "spill", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            cooccurrence(sentences, 3, 4, chunk=20, folder=tmp_path)
+    assert len(spilled) == 3 and not list(tmp_path.iterdir())
+    for again, whole in zip(cooccurrence(sentences, 3, 4, chunk=20, folder=tmp_path), cooccurrence(sentences, 3, 4)):
+        assert np.array_equal(again, whole)
+    assert not list(tmp_path.iterdir())
 
 
 @given(SENTENCES, st.integers(1, 5), st.integers(0, 9))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import tinygrad_rnn as tg
 from tinygrad_rnn import kernels
-from tinygrad_rnn.embeddings import GloVe, glove
+from tinygrad_rnn.embeddings import GloVe, entries, glove
 from tinygrad_rnn.embeddings.entries import Entries, block_count
 from tinygrad_rnn.kernels import words_oracle
 
@@ -177,8 +177,48 @@ def test_save_load_and_go_on(rng, tmp_path):
     (tmp_path / "other").write_bytes(b"\0" * 100)
     for path in (tmp_path / "other", tmp_path / "kv"):
         model.vectors.save(tmp_path / "kv", "safetensors")
-        with pytest.raises(ValueError, match=f"GloVe.load: {path}"):
+        with pytest.raises(ValueError, match=f"{path} is damaged or no checkpoint"):
             GloVe.load(path)
+
+
+@pytest.mark.parametrize("call", ["fit", "partial_fit"])
+def test_what_ends_the_counting_loses_nothing(rng, monkeypatch, call):
+    """Ctrl-C, a full disk, a corpus that is none: the model is what it was, and the next call does what it should."""
+    first, second = language(rng, sentences=20), language(rng, sentences=30)
+    model, other = (GloVe(vector_size=4, epochs=2, min_count=1, rng=3).fit(first) for _ in range(2))
+    before = [*map(np.copy, model.parameters.values())], list(model.loss_history), model.vocabulary
+    for error in (KeyboardInterrupt(), OSError(28, "No space left on device")):
+        def ended(*_, error=error):
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(glove, "count_text", ended)
+            with pytest.raises(type(error)):
+                getattr(model, call)(second)
+    with pytest.raises(ValueError, match="no words"):
+        getattr(model, call)([])
+    assert all(map(np.array_equal, before[0], model.parameters.values()))
+    assert (model.loss_history, model.vocabulary) == before[1:]
+    getattr(model, call)(second)
+    getattr(other, call)(second)
+    assert np.array_equal(model.vectors.vectors, other.vectors.vectors) and model.loss_history == other.loss_history
+
+
+def test_entries_in_files_are_the_same_and_a_full_disk_is_said(rng, monkeypatch):
+    counted = some_entries(rng)
+    expected = Entries(counted, 3, 100.0, 0.75)
+    monkeypatch.setattr(entries, "LARGE", 10)
+    found = Entries(counted, 3, 100.0, 0.75)
+    for name in ("starts", "rows", "columns", "logs", "shares"):
+        assert np.array_equal(getattr(found, name), getattr(expected, name)), name
+    assert isinstance(found.rows.base, np.memmap)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full, raising=False)
+    with pytest.raises(OSError, match="could not spill entries to .*No space left.*TMPDIR"):
+        Entries(counted, 3, 100.0, 0.75)
 
 
 def test_files_and_lists_are_the_same_corpus(rng, tmp_path):

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_rnn import set_num_threads
-from tinygrad_rnn.train import Checkpoints, Options, Run, checkpoint, disk
+from tinygrad_rnn.files import checkpoint, disk
+from tinygrad_rnn.train import Checkpoints, Options, Run
 from tinygrad_rnn.train.run import KIND, parse
 
 TEXT = "".join(random.Random(2).choices("abcdefghij\n", k=1200))
@@ -100,7 +101,7 @@ class Fuse:
         self.left -= 1
 
     def lay(self) -> None:
-        """Into all that `train/disk.py` and `train/folder.py` call."""
+        """Into all that `files/disk.py` and `train/folder.py` call."""
         for name in ("fsync", "replace", "link"):
             setattr(os, name, self.before(getattr(os, name)))
         Path.unlink = self.before(Path.unlink)      # type: ignore[method-assign]

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tinygrad_rnn import nn, optim, tensor
 from tinygrad_rnn.optim.lr_scheduler import CosineAnnealingLR
-from tinygrad_rnn.train import CheckpointError, Checkpoints, checkpoint, disk
+from tinygrad_rnn.files import checkpoint, disk
+from tinygrad_rnn.train import CheckpointError, Checkpoints
 
 
 def names(folder: Path) -> set[str]:
@@ -178,7 +179,7 @@ def test_misuse(tmp_path: Path) -> None:
 
 # ---- any training program -------------------------------------------------------------------------------------------
 def regression(folder: Path, steps: int, upto: int | None = None) -> bytes:
-    """A program as the docstring of `train/checkpoint.py` describes one: dropout, momentum, a schedule, its own rng."""
+    """A program as the docstring of `files/checkpoint.py` describes one: dropout, momentum, a schedule, its own rng."""
     model = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.3), nn.Linear(8, 1)).initialise(0)
     optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     schedule = CosineAnnealingLR(optimizer, steps)

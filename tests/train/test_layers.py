@@ -5,7 +5,7 @@ import pytest
 
 from tinygrad_rnn import nn, tensor, train
 from tinygrad_rnn.cells import Cell, catalogue
-from tinygrad_rnn.train import checkpoint
+from tinygrad_rnn.files import checkpoint
 
 OWN = """
     squash(u) = 4*sigmoid(u) - 2

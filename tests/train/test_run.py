@@ -10,7 +10,8 @@ import pytest
 
 from tinygrad_rnn.data import split
 from tinygrad_rnn.models import evaluate, sample
-from tinygrad_rnn.train import CheckpointError, Checkpoints, Options, Run, checkpoint, checkpoint_path, read, run
+from tinygrad_rnn.files import checkpoint
+from tinygrad_rnn.train import CheckpointError, Checkpoints, Options, Run, checkpoint_path, read, run
 from tinygrad_rnn.train.run import KIND
 
 TEXT = "".join(random.Random(2).choices("abcd e\n", k=400))

@@ -10,7 +10,7 @@ import pytest
 from tinygrad_rnn import models, optim
 from tinygrad_rnn.autograd import no_grad
 from tinygrad_rnn.data import PairBatches
-from tinygrad_rnn.train import checkpoint
+from tinygrad_rnn.files import checkpoint
 from tinygrad_rnn.train.translating import SCHEDULES, PairTraining, cross_entropy
 
 V = 9

@@ -21,6 +21,7 @@ from typing import IO, Any
 import numpy as np
 from tqdm import tqdm
 
+from ..files import disk
 from ..kernels import get_num_threads
 from ..kernels.threads import COMPILED, run
 from .numbering import END, PIECE, SPACES, Bytes, Lists, Numbering, too_long
@@ -135,10 +136,10 @@ class Sentences:
         """
         unknown = vocabulary.encode([UNKNOWN])[0] if UNKNOWN in vocabulary.specials else LEFT_OUT
         ids = dict(zip(vocabulary.tokens, range(len(vocabulary))))
-        final = Path(path) if path is not None else None
-        draft = final.with_name(f".{final.name}.{os.getpid()}") if final else None
         try:
-            with open(draft, "wb+") if draft else self._file() as file:
+            with ExitStack() as stack:
+                draft = stack.enter_context(disk.replacing(Path(path))) if path is not None else None
+                file = stack.enter_context(open(draft, "wb+") if draft else self._file())
                 length = 0
                 for round_ in range(2):     # NumPy leaves room in its header for a length that is known at the end
                     file.seek(0)
@@ -148,14 +149,9 @@ class Sentences:
                     if not round_:
                         length = self._translate(ids, int(unknown), file)
                 file.flush()
-                if draft and final:
-                    os.replace(draft, final)
                 return np.memmap(file, np.int32, "r", start, (length,)) if length else np.empty(0, np.int32)
         except OSError as error:
-            raise _no_room(error, final.parent if final else self._folder) from None
-        finally:
-            if draft:
-                draft.unlink(missing_ok=True)
+            raise _no_room(error, self._folder) from None
 
     def _translate(self, ids: dict[str, int], unknown: int, file: IO[bytes]) -> int:
         """Write the ids of all numbers; how many."""

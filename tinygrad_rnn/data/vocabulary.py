@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..files import disk
+
 UNKNOWN, BEGIN, END, PADDING = SPECIALS = "<unk>", "<bos>", "<eos>", "<pad>"
 _FORMAT = "tinygrad_rnn.vocabulary"
 
@@ -202,15 +204,10 @@ class Vocabulary:
     # ---- files ------------------------------------------------------------------------------------------------------
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write as JSON; a file that exists is replaced at once or not at all."""
-        path = Path(path)
         content = {"format": _FORMAT, "version": 1, "specials": self._specials, "tokens": self._tokens,
                    "counts": self._counts.tolist()}
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
+        with disk.replacing(Path(path)) as draft:
             draft.write_text(json.dumps(content, indent=0) + "\n", encoding="ascii")
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vocabulary:

@@ -158,6 +158,12 @@ def checked(sentence: Any, size: int, number: int) -> np.ndarray:
 # ---- on disk ----------------------------------------------------------------------------------------------------
 
 
+def no_room(what: str, folder: Any, error: OSError) -> OSError:
+    """What to say of a disk that took no more."""
+    return OSError(error.errno, f"cooccurrence: could not {what} to {folder or tempfile.gettempdir()}: "
+                   f"{error.strerror}; name another folder, or set TMPDIR")
+
+
 def spill(arrays: Triples, folder: Any, files: ExitStack) -> Triples:
     """The same arrays, memory-mapped from temporary files that vanish when the stack of files is closed."""
     return tuple(on_disk([array], array.dtype, folder, files) for array in arrays)  # type: ignore[return-value]
@@ -173,8 +179,7 @@ def on_disk(pieces: Iterable[np.ndarray], dtype: Any, folder: Any, files: ExitSt
             size += len(piece)
         file.flush()
     except OSError as error:
-        raise OSError(error.errno, f"cooccurrence: could not spill counts to {folder or tempfile.gettempdir()}: "
-                      f"{error.strerror}; name another folder, or set TMPDIR") from error
+        raise no_room("spill counts", folder, error) from error
     return np.memmap(file, dtype, "r", shape=(size,)) if size else np.empty(0, dtype)
 
 
@@ -214,8 +219,7 @@ def collected(pieces: Iterator[Triples], unit: int, folder: Any) -> Triples:
             for file in out:
                 file.flush()
         except OSError as error:
-            raise OSError(error.errno, f"cooccurrence: could not write counts to {folder or tempfile.gettempdir()}: "
-                          f"{error.strerror}; name another folder, or set TMPDIR") from error
+            raise no_room("spill merged counts", folder, error) from error
         if not n:
             return np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float64)
         rows, columns, values = (np.memmap(file, dtype, "r", shape=(n,)).view(np.ndarray)

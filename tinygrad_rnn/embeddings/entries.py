@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from typing import Any
 
 import numpy as np
 
 from .. import kernels
+from .cooccurrence import no_room
 
 CACHE = 1 << 20         # bytes that a cell's words and contexts may take: what one processor has for itself
 FEWEST, MOST = 8, 512   # blocks of words; the fewest keep several threads busy
@@ -70,5 +72,11 @@ def room(n: int, dtype: Any) -> np.ndarray:
     if n <= LARGE:
         return np.empty(n, dtype)
     with tempfile.TemporaryFile() as file:
-        file.truncate(n * BYTES)
+        # A file that only says how long it is would find the disk full when its pages are written, too late to say so.
+        try:
+            os.posix_fallocate(file.fileno(), 0, n * BYTES)
+        except AttributeError:      # not on Windows and macOS
+            file.truncate(n * BYTES)
+        except OSError as error:
+            raise no_room("spill entries", None, error) from error
         return np.memmap(file, dtype, "r+", shape=(n,)).view(np.ndarray)

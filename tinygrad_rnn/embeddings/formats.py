@@ -23,6 +23,8 @@ from typing import IO, Any
 import numpy as np
 from safetensors.numpy import save as safetensors_bytes
 
+from ..files import disk
+
 FORMATS = ("word2vec", "word2vec-binary", "glove", "fasttext", "safetensors")
 HEADER = re.compile(rb"\s*(\d+)\s+(\d+)\s*")
 GZIP = b"\x1f\x8b"
@@ -43,14 +45,10 @@ def write(path: str | os.PathLike[str], format: str, words: list[str], vectors: 
             if fault:
                 raise ValueError(f"save: the word {word!r} (row {row}) {fault}, which format {format!r} cannot hold; "
                                  "format='safetensors' can")
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with disk.replacing(path) as draft:
         with gzip.open(draft, "wb", 6) if path.suffix == ".gz" else open(draft, "wb") as file:
             for piece in encoded(format, words, vectors):
                 file.write(piece)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def unwritable(word: str) -> str:

@@ -9,7 +9,6 @@ Source: Pennington, Socher and Manning 2014, GloVe: global vectors for word repr
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -17,8 +16,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as as_bytes
 from tqdm import tqdm
 
 from .. import kernels
@@ -28,8 +25,7 @@ from ..random import Rng, entropy, stream
 from .cooccurrence import CHUNK, count_text
 from .entries import Entries, block_count
 from .keyed_vectors import KeyedVectors
-
-FORMAT = "tinygrad_rnn.glove"
+from .store import read, write
 
 
 def weighting(X: Any, x_max: float = 100.0, alpha: float = 0.75) -> Any:
@@ -135,7 +131,7 @@ class GloVe:
     # ---- training ---------------------------------------------------------------------------------------------------
     def fit(self, corpus: Any, *, callbacks: Sequence[Callable[[GloVe], object]] = (),
             progress: bool | None = None) -> Self:
-        """Learn from a corpus, from the start.
+        """Learn from a corpus, from the start. What was learned before stands until the corpus is counted.
 
         Parameters
         ----------
@@ -156,8 +152,7 @@ class GloVe:
         ArithmeticError
             If J is no longer finite: learning_rate was too high.
         """
-        self._clear()
-        return self.partial_fit(corpus, callbacks=callbacks, progress=progress)
+        return self._learn(corpus, [], callbacks, progress)
 
     def partial_fit(self, corpus: Any, *, callbacks: Sequence[Callable[[GloVe], object]] = (),
                     progress: bool | None = None) -> Self:
@@ -165,9 +160,13 @@ class GloVe:
 
         Parameters, errors as `fit`.
         """
+        return self._learn(corpus, [] if self._vocabulary is None else [self._vocabulary], callbacks, progress)
+
+    def _learn(self, corpus: Any, known: list[Vocabulary], callbacks: Sequence[Callable[[GloVe], object]],
+               progress: bool | None) -> Self:
+        """Count, and train; without a known vocabulary from the start."""
         sentences = Sentences(corpus, progress=progress)
         min_count, window = self.options["min_count"], self.options["window"]
-        known = [] if self._vocabulary is None else [self._vocabulary]
         most = max(sentences.counts.values())
         if not known and most < min_count:
             raise ValueError(f"GloVe: no word comes min_count={min_count} times; the commonest comes {most} times")
@@ -177,6 +176,8 @@ class GloVe:
         if not len(counted[0]):
             raise ValueError("GloVe: no two words of the vocabulary stand near one another in a sentence of this "
                              "corpus")
+        if not known:
+            self._clear()
         self._grow(vocabulary)
         blocks = block_count(len(vocabulary), self._table.strides[1])
         entries = Entries(counted, blocks, self.options["x_max"], self.options["alpha"])
@@ -265,37 +266,22 @@ class GloVe:
 
     # ---- files ------------------------------------------------------------------------------------------------------
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the whole model as safetensors; a file that exists is replaced at once or not at all."""
-        path = Path(path)
-        tokens = np.frombuffer(json.dumps(self.vocabulary.tokens).encode("ascii"), np.uint8)
-        content = as_bytes({"table": self._table, "tokens": tokens, "counts": self.vocabulary.counts,
-                            "loss_history": np.array(self.loss_history, np.float64)},
-                           {"format": FORMAT, "options": json.dumps(self.options), "seed": str(self._seed)})
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            draft.write_bytes(content)
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
+        """Write the whole model, from which `partial_fit` goes on; a safetensors file, sealed with its SHA-256.
+
+        One that exists is replaced at once or not at all.
+        """
+        words = self.vocabulary
+        state = {"options": self.options, "seed": str(self._seed), "loss_history": self.loss_history,
+                 "tokens": words.tokens}
+        write(Path(path), "glove", state, {"table": self._table, "counts": words.counts})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote. ValueError naming the file if it is something else."""
-        try:
-            with safe_open(os.fspath(path), "np") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
-                    raise ValueError("it holds no GloVe model")
-                model = cls(**json.loads(metadata["options"]), rng=int(metadata["seed"]))
-                tokens = json.loads(file.get_tensor("tokens").tobytes())
-                counts, table = file.get_tensor("counts"), file.get_tensor("table")
-                if table.shape != (2, len(tokens), *model._table.shape[2:]) or len(counts) != len(tokens):
-                    raise ValueError(f"{len(tokens)} words do not fit a table of shape {table.shape}")
-                model._vocabulary = Vocabulary(dict(zip(tokens, counts.tolist())))
-                model._table = table
-                model.loss_history = file.get_tensor("loss_history").tolist()
-        except (SafetensorError, KeyError, ValueError, TypeError) as error:
-            raise ValueError(f"GloVe.load: {os.fspath(path)}: {error}") from None
+        """Read what `save` wrote. ValueError naming the file if it is something else, or damaged."""
+        state, arrays = read(Path(path), "glove")
+        model = cls(**state["options"], rng=int(state["seed"]))
+        model._vocabulary = Vocabulary.ordered(state["tokens"], arrays["counts"].tolist())
+        model._table, model.loss_history = arrays["table"], state["loss_history"]
         return model
 
     def __repr__(self) -> str:

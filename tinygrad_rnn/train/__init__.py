@@ -1,7 +1,7 @@
 """Training: the loop, what happens beside it, and checkpoints that survive it."""
 
+from ..files.checkpoint import CheckpointError
 from .callbacks import ProgressBar, Saver, every
-from .checkpoint import CheckpointError
 from .curve import smoothed, write_curve
 from .folder import Checkpoints
 from .layers import load_layer, save_layer

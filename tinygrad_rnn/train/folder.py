@@ -20,8 +20,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from . import checkpoint, disk
-from .checkpoint import CheckpointError
+from ..files import checkpoint, disk
+from ..files.checkpoint import CheckpointError
 
 LATEST = "checkpoint.safetensors"
 BEST = "best.safetensors"

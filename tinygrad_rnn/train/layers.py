@@ -11,8 +11,8 @@ from typing import Any
 
 from .. import nn
 from ..cells import Cell
-from . import checkpoint
-from .checkpoint import CheckpointError
+from ..files import checkpoint
+from ..files.checkpoint import CheckpointError
 
 KIND = "recurrent layer"
 

@@ -22,10 +22,10 @@ from typing import Any
 from ..data.corpora import sha256
 from ..data.vocabulary import Vocabulary
 from ..data.windows import Windows, split
+from ..files import checkpoint
+from ..files.checkpoint import CheckpointError
 from ..models.language_model import LanguageModel, evaluate
 from ..optim import Adam
-from . import checkpoint
-from .checkpoint import CheckpointError
 from .folder import LATEST, Checkpoints
 from .loop import Training
 

@@ -19,12 +19,12 @@ from typing import Any
 from ..data import SPECIALS, PairBatches, Vocabulary
 from ..data.batching import STRATEGIES
 from ..data.pairs import Pairs, read_pairs
+from ..files import checkpoint
 from ..metrics import corpus_bleu
 from ..models.encoder import BRIDGES
 from ..models.seq2seq import EncoderDecoder
 from ..models.translator import Translator
 from ..optim import Adam
-from . import checkpoint
 from .folder import LATEST, Checkpoints
 from .run import whole
 from .settings import checked, option

@@ -2,6 +2,7 @@
 
     temporary = write(path, parts)      on the disk, under another name; what stood at `path` still stands there
     put(temporary, path)                and now it is the new file, in one step
+    with replacing(path) as draft: ...  both, where others write the file
 
 A process that dies at any moment leaves the old file or the new one, whole; so does a loss of power.
 """
@@ -14,7 +15,8 @@ import shutil
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any
@@ -115,7 +117,7 @@ def _given_up(error: OSError, temporary: Path, path: Path) -> OSError:
     """Sweep up, and say what became of it."""
     temporary.unlink(missing_ok=True)
     before = "; the one before is intact" if path.is_file() else ""
-    return OSError(error.errno, f"no checkpoint was written, {error.strerror}{before}", str(path))
+    return OSError(error.errno, f"not written, {error.strerror}{before}", str(path))
 
 
 def _to_disk(file: IO[bytes]) -> None:
@@ -137,6 +139,30 @@ def put(temporary: Path, path: Path) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside `path` for the block to write, which takes its place at the end; an error leaves what stood there.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, for one; the message says what is intact.
+    """
+    # By its process: there is no lock here, and of two that write, the later one wins.
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield draft
+        with open(draft, "rb+") as file:
+            _to_disk(file)
+        put(draft, path)
+    except OSError as error:
+        if error.filename not in (None, str(draft)):
+            raise
+        raise _given_up(error, draft, path) from None
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def also(path: Path, name: Path) -> None:

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tinygrad_rnn.train import checkpoint
-from tinygrad_rnn.train.checkpoint import CheckpointError, load, save
+from tinygrad_rnn.files import checkpoint
+from tinygrad_rnn.files.checkpoint import CheckpointError, load, save
 
 CONTENT: dict[str, Any] = {
     "model": {"layer.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "layer.bias": np.array([-0.0, math.inf])},
@@ -210,6 +210,13 @@ def test_another_version_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         save(tmp_path / "a", {"b": 1})
     with pytest.raises(CheckpointError, match=f"of version '{version}', and this tinygrad_rnn reads version 1"):
         load(tmp_path / "a")
+
+
+@pytest.mark.parametrize("format", ["tinygrad_rnn.embeddings", "tinygrad_rnn.glove"])
+def test_formats_before_this_one_are_named(tmp_path: Path, format: str) -> None:
+    safetensors.numpy.save_file({"table": np.ones(9)}, tmp_path / "a", {"format": format, "options": "{}"})
+    message = refused(tmp_path / "a", (tmp_path / "a").read_bytes())
+    assert f"is a checkpoint of the earlier format '{format}', and this tinygrad_rnn reads version 1" in message
 
 
 def test_another_kind_says_so(tmp_path: Path) -> None:

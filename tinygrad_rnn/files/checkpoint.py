@@ -2,7 +2,7 @@
 
     save(path, content, kind)       nested dicts, lists and tuples of arrays, numbers, str, bool and None
     load(path, kind)                the same again, bit by bit, or a CheckpointError in one line
-    folder.Checkpoints              those of a run: the latest, earlier ones, the best; its folder locked
+    train.Checkpoints               those of a run: the latest, earlier ones, the best; its folder locked
 
 What a training program keeps, so that an interrupted run ends with the very bits of one that was not:
 
@@ -37,6 +37,7 @@ from . import disk
 FORMAT = "tinygrad_rnn checkpoint"
 VERSION = 1
 
+_EARLIER = ("tinygrad_rnn.embeddings", "tinygrad_rnn.glove")     # formats of word vectors, which had no seal
 _SEAL = "sha256"                # the name of the last array
 _METADATA = "__metadata__"      # the format's own
 _LONGEST_HEADER = 100_000_000   # bytes, the format's limit
@@ -114,14 +115,14 @@ def load(path: str | os.PathLike[str], kind: str | None = None) -> dict[str, Any
         body = 8 + int.from_bytes(data[:8], "little")
         header = json.loads(bytes(data[8:body]))
         metadata = header.pop(_METADATA)
-        if metadata["format"] != FORMAT:
+        format, version = metadata["format"], metadata.get("version")
+        if format not in (FORMAT, *_EARLIER):
             raise ValueError("another format")
-        version = metadata["version"]
     except Exception:       # whatever a parser makes of hostile bytes
         raise CheckpointError(f"{where} is damaged or no checkpoint") from None
-    if version != str(VERSION):
-        raise CheckpointError(f"{where} is a checkpoint of version {version!r:.20}, and this tinygrad_rnn reads "
-                              f"version {VERSION}")
+    if (format, version) != (FORMAT, str(VERSION)):
+        found = f"version {version!r:.20}" if format == FORMAT else f"the earlier format {format!r}"
+        raise CheckpointError(f"{where} is a checkpoint of {found}, and this tinygrad_rnn reads version {VERSION}")
     if digest != seal:
         raise CheckpointError(f"{where} is damaged or cut short: it does not have the SHA-256 that it was saved with")
     try:

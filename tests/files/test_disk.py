@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_rnn.train import checkpoint, disk
+from tinygrad_rnn.files import checkpoint, disk
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -75,7 +75,7 @@ def test_a_full_disk_leaves_the_old_one(path: Path, monkeypatch: pytest.MonkeyPa
         else:
             patch.setattr(os, when, full)
         for target, intact in ((path, "; the one before is intact: "), (path.with_name("new"), ": ")):
-            with pytest.raises(OSError, match="no checkpoint was written, No space left on device" + intact) as caught:
+            with pytest.raises(OSError, match="not written, No space left on device" + intact) as caught:
                 checkpoint.save(target, {"a": np.ones(1000)})
             assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(target)
     assert checkpoint.load(path) == {"a": 1} and names(path.parent) == {path.name}
@@ -84,7 +84,7 @@ def test_a_full_disk_leaves_the_old_one(path: Path, monkeypatch: pytest.MonkeyPa
 LIMITED = """
 import resource, signal, sys
 import numpy as np
-from tinygrad_rnn.train import checkpoint
+from tinygrad_rnn.files import checkpoint
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
@@ -98,7 +98,7 @@ except OSError as error:
 def test_a_file_that_the_system_cuts_short(path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", LIMITED, str(path)], capture_output=True, text=True,
                           env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
-    assert "no checkpoint was written, File too large; the one before is intact" in done.stdout
+    assert "not written, File too large; the one before is intact" in done.stdout
     assert checkpoint.load(path) == {"a": 1} and names(path.parent) == {path.name}
 
 
@@ -132,6 +132,48 @@ def test_the_folder_is_forced_to_disk_after_the_rename(tmp_path: Path, monkeypat
     assert sizes[0] == (tmp_path / "a").stat().st_size, "nothing is written after the last"
 
 
+# ---- written by others ----------------------------------------------------------------------------------------------
+def test_a_draft_takes_its_place_at_the_end(path: Path) -> None:
+    before = path.read_bytes()
+    with disk.replacing(path) as draft:
+        draft.write_bytes(b"new")
+        assert path.read_bytes() == before and names(path.parent) == {path.name, draft.name}
+    assert path.read_bytes() == b"new" and names(path.parent) == {path.name}
+
+
+@pytest.mark.parametrize("when", ["write", "fsync", "replace"])
+def test_a_draft_that_does_not_fit(path: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = path.read_bytes()
+    if when != "write":
+        monkeypatch.setattr(os, when, full)
+    with pytest.raises(OSError, match="not written, No space left on device; the one before is intact: ") as caught:
+        with disk.replacing(path) as draft:
+            draft.write_bytes(b"half of the new one")
+            if when == "write":
+                full()
+    assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(path)
+    assert path.read_bytes() == before and names(path.parent) == {path.name}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("a word"), FileNotFoundError(2, "no", "another")])
+def test_an_error_in_between_is_the_callers(path: Path, error: BaseException) -> None:
+    before = path.read_bytes()
+    with pytest.raises(type(error)) as caught:
+        with disk.replacing(path) as draft:
+            draft.write_bytes(b"half")
+            raise error
+    assert caught.value is error and path.read_bytes() == before and names(path.parent) == {path.name}
+
+
+def test_a_draft_in_a_folder_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="not written, No such file or directory: .*none/a"):
+        with disk.replacing(tmp_path / "none" / "a") as draft:
+            draft.write_bytes(b"new")
+
+
 # ---- another name ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("links", [True, False])
 def test_another_name(path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
@@ -163,7 +205,7 @@ def test_a_copy_that_does_not_fit(path: Path, monkeypatch: pytest.MonkeyPatch) -
 HOLDS = """
 import sys
 from pathlib import Path
-from tinygrad_rnn.train import disk
+from tinygrad_rnn.files import disk
 lock = disk.Lock(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()
