@@ -34,7 +34,7 @@ class Pieces(list[tuple[Any, Any]]):
         indices, gradients = zip(*self)
         return self._assembled(*gradients, shape=self.shape, indices=indices)
 
-    def __iadd__(self, other: Any) -> Any:      # type: ignore[override, misc]
+    def __iadd__(self, other: Any) -> Any:      # type: ignore[misc]
         if type(other) is not Pieces:
             return self.whole() + other
         self.extend(other)

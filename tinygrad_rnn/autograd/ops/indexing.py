@@ -83,7 +83,8 @@ def scattered(values: Any, shape: tuple[int, ...], index: Any) -> Any:
 
 
 def _np_assembled(*values: np.ndarray, shape: tuple[int, ...], indices: tuple[Any, ...]) -> np.ndarray:
-    return np.sum([_np_scattered(v, shape, index) for v, index in zip(values, indices)], axis=0)
+    total: np.ndarray = np.sum([_np_scattered(v, shape, index) for v, index in zip(values, indices)], axis=0)
+    return total
 
 
 def _assembled_pull(g: Any, _y: Any, *_values: Any, needed: Any, shape: tuple[int, ...], indices: Any) -> list[Any]:
