@@ -196,9 +196,10 @@ ax.legend()
 plt.show()
 
 # %%
-# Above the limit the loss grows, first unseen, by the same factor every step, then to a hundred times what it was. That
-# it comes down again is no contradiction: thrown out of the sharp valley it found a wider one, where the limit is
-# higher. Lewkowycz and others (2020) call that a catapult, and think it helps.
+# Above the limit the loss grows, first unseen, by the same factor every step, then to a hundred times what it was at
+# 1.2 of the limit, to nearly five hundred times at 1.5. That it comes down again is no contradiction: thrown out of the
+# sharp valley it found a wider one, where the limit is higher. Lewkowycz and others (2020) call that a catapult, and
+# think it helps.
 #
 # What a tape costs
 # -----------------

@@ -29,6 +29,9 @@ METHODS = sorted(
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "masked_fill_": (np.array([[True, False, True]]), 0.25),
     "index_add_": (np.array([1, 1]), np.full((2, 3), 0.5)),
+    "scatter_": (np.array([[1, 0, 1], [1, 1, 0]]), np.full((2, 3), 0.5)),
+    "scatter_add_": (np.array([[1, 0, 1], [1, 1, 0]]), np.full((2, 3), 0.5)),
+    "cumulative_sum_": (1,),
     "clip_": (0.4, 0.7),
 }
 BINARY = {"add_", "subtract_", "multiply_", "divide_", "floor_divide_", "remainder_", "pow_", "maximum_", "minimum_"}

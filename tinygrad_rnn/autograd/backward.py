@@ -19,6 +19,7 @@ from .anomaly import check_gradient
 from .mode import MODE, enable_grad, no_grad
 from .node import Node, Parts
 from .ops.reductions import sum as total
+from .pieces import Pieces
 from .primitive import Primitive, Rule, as_array
 from .record import parts
 from .sparse import RowSparse
@@ -147,12 +148,12 @@ def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: set[Node] | No
         if edge not in pending:
             pending[edge] = d
             heappush(heap, (edge.order, edge))
-            if alone and edge.plan is None and _is_fresh(d, g, saved):
+            if type(d) is Pieces or alone and edge.plan is None and _is_fresh(d, g, saved):
                 owned.add(edge)
-        elif edge in owned and type(d) is not RowSparse:
+        elif edge in owned and (type(d) is np.ndarray or type(d) is type(pending[edge])):
             pending[edge] += d
         else:
-            pending[edge] = pending[edge] + d
+            pending[edge] = _whole(pending[edge]) + _whole(d)
             owned.add(edge)
 
     with (enable_grad() if create_graph else no_grad()), np.errstate(all="ignore"):
@@ -161,7 +162,7 @@ def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: set[Node] | No
             send(root._node, g)
         while heap:
             node = heappop(heap)[1]
-            g = pending.pop(node)
+            g = _whole(pending.pop(node))
             if node.hooks:
                 g = _hooked(node, g)
                 owned.discard(node)
@@ -206,20 +207,20 @@ def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: set[Node] | No
 
 def _leading_to(roots: Sequence[Tensor], targets: set[Node]) -> set[Node]:
     """The nodes behind the roots from which one of the targets is reached."""
-    stack = [root._node for root in roots if root._node is not None]
-    found, freed = set(stack), None
-    while stack:
-        node = stack.pop()
-        if node.freed and node not in targets:
+    nodes = list({root._node: None for root in roots if root._node is not None})
+    found, freed = {None, *nodes}, None
+    for node in nodes:              # which grows
+        if node.saved is None and node.freed and node not in targets:
             freed = node
-        new = {edge for edge in node.edges if edge is not None} - found
+        new = set(node.edges).difference(found)
         found |= new
-        stack.extend(new)
+        nodes.extend(new)
     if freed is not None and not targets <= found:
         raise _freed(freed)         # it has no edges any more: whatever is missing may be behind it
-    leading: set[Node] = set()
-    for node in sorted(found, key=attrgetter("order"), reverse=True):       # oldest first
-        if any(edge in targets or edge in leading for edge in node.edges):
+    reach, leading = set(targets), set()
+    for node in sorted(nodes, key=attrgetter("order"), reverse=True):       # oldest first
+        if not reach.isdisjoint(node.edges):
+            reach.add(node)
             leading.add(node)
     return leading
 
@@ -231,6 +232,11 @@ def _pulled(pull: Rule, node: Node, g: Any, saved: tuple[Any, ...], needed: set[
         g = g.listed()
     gradients = pull(g, *saved, needed=wanted, **node.keywords)
     return [d if w else None for d, w in zip(gradients, wanted)]
+
+
+def _whole(g: Any) -> Any:
+    """A gradient that came in pieces, put together."""
+    return g.whole() if type(g) is Pieces else g
 
 
 def _is_fresh(d: Any, g: Any, saved: Any) -> bool:

@@ -89,6 +89,9 @@ class InPlace:
     gelu_, silu_ = _in_place(ops.gelu), _in_place(ops.silu)
     hardtanh_, hardsigmoid_ = _in_place(ops.hardtanh), _in_place(ops.hardsigmoid)
     masked_fill_, index_add_ = _in_place(ops.masked_fill), _in_place(ops.index_add)
+    scatter_, scatter_add_ = _in_place(ops.scatter), _in_place(ops.scatter_add)
+    selu_, cumulative_sum_ = _in_place(ops.selu), _in_place(ops.cumulative_sum)
+    tril_, triu_ = _in_place(ops.tril), _in_place(ops.triu)
 
 
 # ---- the write ------------------------------------------------------------------------------------------------------

@@ -57,10 +57,23 @@ def test_pad(data, mode) -> None:
     same(lambda t: tg.pad(t, width, mode), lambda a: np.pad(a, width, mode), x)
 
 
-def test_pad_with_a_value() -> None:
-    same(lambda t: tg.pad(t, ((1, 0), (0, 2)), constant_values=7), lambda a: np.pad(a, ((1, 0), (0, 2)),
-                                                                                    constant_values=7), np.eye(2))
+@FEW
+@given(st.data())
+def test_pad_with_values(data) -> None:
+    x = drawn(data)
+    pair = st.tuples(st.integers(0, 3), st.integers(0, 3))
+    width = data.draw(st.tuples(*[pair] * x.ndim))
+    value = st.floats(-9, 9, width=32)
+    both = st.tuples(value, value)
+    values = data.draw(value | both | st.tuples(both) | st.tuples(*[both] * x.ndim))
+    same(lambda t: tg.pad(t, width, constant_values=values), lambda a: np.pad(a, width, constant_values=values), x)
+
+
+def test_pad_of_numbers_and_integers() -> None:
     assert tg.pad(tensor(2.0), 3).item() == 2
+    padded = tg.pad(tensor([1, 2]), 1, constant_values=(7, 8))
+    assert padded.tolist() == [7, 1, 2, 8]
+    assert padded.dtype == np.int64
 
 
 @FEW
@@ -106,6 +119,7 @@ X = tensor(np.zeros((2, 3)))
     (lambda: tg.pad(X, -1), ValueError, "pad: widths must not be negative"),
     (lambda: tg.pad(X, ((1, 1),) * 3), ValueError, r"a pair for each of 2 axes, got shape \(3, 2\)"),
     (lambda: tg.pad(X, 1.5), TypeError, "pad: pad_width must hold integers"),
+    (lambda: tg.pad(X, 1, constant_values=(1, 2, 3)), ValueError, "pad: constant_values must be a number, a pair"),
     (lambda: tg.pad(X, 1, "mean"), ValueError, "pad: mode must be one of constant, edge"),
     (lambda: tg.pad(tensor(np.zeros((0, 2))), 1, "edge"), ValueError, "nothing to continue"),
     (lambda: tg.tril(tensor([1.0])), ValueError, "tril: at least 2 dimensions"),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ... import kernels
+from ..pieces import Pieces
 from ..primitive import Domain, as_array, case, operand, primitive, reals
 from .arithmetic import where
 from .axes import one_axis
@@ -31,7 +32,7 @@ def is_basic(index: Any) -> bool:
                for i in parts)
 
 
-@primitive(rules=[lambda g, _y, like, index: scattered(g, like.shape, index)], kind="structural", name="index",
+@primitive(rules=[lambda g, _y, like, index: _index_rule(g, like, index)], kind="structural", name="index",
            oracle=lambda x, index: x[index], domain=[reals()],
            cases=[case((4, 5), index=2), case((4, 5), index=(slice(1, 3), -1)), case((4, 5), index=(Ellipsis, None, 2)),
                   case((4, 5), index=(slice(None, None, -2),)), case((4, 5), index=(np.array([0, 2, 2]),)),
@@ -49,6 +50,13 @@ def getitem(x: Any, index: Any) -> Any:
         return x[plain(index)]
     except IndexError as error:
         raise IndexError(f"index: {error}; the tensor has shape {x.shape}") from None
+
+
+def _index_rule(g: Any, like: Any, index: Any) -> Any:
+    """A view's gradient waits for those of other views of the same tensor; whatever is read twice is added at once."""
+    if is_basic(index):
+        return Pieces([(index, g)], like.shape, like.dtype, assembled)
+    return scattered(g, like.shape, index)
 
 
 def _np_scattered(values: np.ndarray, shape: tuple[int, ...], index: Any) -> np.ndarray:
@@ -72,6 +80,53 @@ def scattered(values: Any, shape: tuple[int, ...], index: Any) -> Any:
     else:
         np.add.at(out, index, values)
     return out
+
+
+def _np_assembled(*values: np.ndarray, shape: tuple[int, ...], indices: tuple[Any, ...]) -> np.ndarray:
+    total: np.ndarray = np.sum([_np_scattered(v, shape, index) for v, index in zip(values, indices)], axis=0)
+    return total
+
+
+def _assembled_pull(g: Any, _y: Any, *_values: Any, needed: Any, shape: tuple[int, ...], indices: Any) -> list[Any]:
+    return [getitem(g, index) if wanted else None for index, wanted in zip(indices, needed)]
+
+
+@primitive(pull=_assembled_pull, kind="structural", oracle=_np_assembled, domain=[reals()],
+           cases=[case((2, 3), (1, 3), (3,), shape=(4, 3), indices=(slice(2), slice(2, 3), -1)),
+                  case((2,), (2, 2), shape=(2, 3), indices=((Ellipsis, 2), (slice(None), slice(0, 2)))),
+                  case((3,), (2,), (), shape=(5,), indices=(slice(3), slice(1, 3), 4)),
+                  case((2,), (), shape=(3,), indices=(slice(2, None, -2), 1)), case((), shape=(), indices=((),))])
+def assembled(*values: Any, shape: tuple[int, ...], indices: tuple[Any, ...]) -> Any:
+    """Zeros of a shape with each of several values added at its basic index: the transpose of reading at them all."""
+    if _tile(shape, indices):
+        out = np.empty(shape, np.result_type(*values))
+        for value, index in zip(values, indices):
+            out[index] = value
+    else:
+        out = np.zeros(shape, np.result_type(*values))
+        for value, index in zip(values, indices):
+            out[index] += value
+    return out
+
+
+def _tile(shape: tuple[int, ...], indices: tuple[Any, ...]) -> bool:
+    """Are these sections of one axis that cover it, without gap or overlap?"""
+    sections = set()
+    for index in indices:
+        *before, part = index if isinstance(index, tuple) and index else (index,)
+        axis = len(shape) - 1 if before == [Ellipsis] else len(before)
+        if axis >= len(shape) or before != [Ellipsis] and any(i != slice(None) for i in before):
+            return False
+        if isinstance(part, (int, np.integer)):
+            part = slice(part, part + 1 or None)
+        start, stop, step = part.indices(shape[axis]) if isinstance(part, slice) else (0, 0, 0)
+        if step != 1 or (axis, start, stop) in sections:
+            return False
+        sections.add((axis, start, max(start, stop)))
+    ordered = sorted(sections)
+    ends = [0, *(stop for _, _, stop in ordered)]
+    return len({axis for axis, _, _ in ordered}) == 1 and [start for _, start, _ in ordered] == ends[:-1] and (
+        ends[-1] == shape[ordered[0][0]])
 
 
 # ---- writing at an index ---------------------------------------------------------------------------------------------

@@ -98,19 +98,23 @@ def _inside(like: Any, widths: Sequence[Sequence[int]]) -> tuple[slice, ...]:
     return tuple(slice(before, before + n) for (before, _), n in zip(widths, like.shape))
 
 
-@primitive(rules=[lambda g, _y, like, widths, value=0: getitem(g, _inside(like, widths))], kind="structural",
+@primitive(rules=[lambda g, _y, like, widths, values=0: getitem(g, _inside(like, widths))], kind="structural",
            name="pad", domain=[reals()],
-           oracle=lambda x, widths, value=0: np.pad(x, widths, constant_values=value),
-           cases=[case((3, 4), widths=((1, 0), (2, 3))), case((2,), widths=((1, 2),), value=1.5),
-                  case((0, 2), widths=((1, 1), (0, 0)))])
-def padded(x: Any, widths: Sequence[Sequence[int]], value: float = 0) -> Any:
-    """x in the middle of a larger tensor of one value."""
-    out = np.full([before + n + after for (before, after), n in zip(widths, x.shape)], value, x.dtype)
+           oracle=lambda x, widths, values=0: np.pad(x, widths, constant_values=values),
+           cases=[case((3, 4), widths=((1, 0), (2, 3))), case((2,), widths=((1, 2),), values=((1.5, -2.0),)),
+                  case((0, 2), widths=((1, 1), (0, 0))), case((2, 1), widths=((1, 2), (2, 1)), values=((1, 2), (3, 4)))])
+def padded(x: Any, widths: Sequence[Sequence[int]], values: Any = 0) -> Any:
+    """x in the middle of a larger tensor, around it one value or a pair an axis; corners belong to the last axis."""
+    out = np.empty([before + n + after for (before, after), n in zip(widths, x.shape)], x.dtype)
+    for axis, ((before, after), (low, high)) in enumerate(zip(widths, np.broadcast_to(values, (x.ndim, 2)))):
+        across = (slice(None),) * axis
+        out[(*across, slice(before))] = low
+        out[(*across, slice(out.shape[axis] - after, None))] = high
     out[_inside(x, widths)] = x
     return out
 
 
-def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float = 0) -> Any:
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Any:
     """x with a border, as NumPy's.
 
     Parameters
@@ -119,28 +123,26 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float =
     pad_width : int, (before, after), or one such pair an axis
     mode : "constant", or what continues x: "edge" repeats its border, "reflect" mirrors it without the border itself,
         "symmetric" with it, "wrap" begins again at the other end
-    constant_values : number
+    constant_values : number, (before, after), or one such pair an axis
+        What the border holds, in the dtype of x; corners are the last axis's.
 
     Raises
     ------
     ValueError, TypeError
-        For widths that are negative or do not fit, no ints, another mode, nothing to continue.
+        For widths that are negative or do not fit, no ints, another mode, nothing to continue, values that do not fit.
     """
     x = operand(x)
     given = np.asarray(as_array(pad_width))
     if given.dtype.kind not in "iu" and given.size:
         raise TypeError(f"pad: pad_width must hold integers, got dtype {given.dtype}")
-    try:
-        widths = [tuple(map(int, pair)) for pair in np.broadcast_to(given, (x.ndim, 2))]
-    except ValueError:
-        raise ValueError(f"pad: pad_width must be a number, a pair, or a pair for each of {x.ndim} axes, got shape "
-                         f"{given.shape}") from None
+    widths = [tuple(map(int, pair)) for pair in _sides("pad_width", given, x.ndim)]
     if given.size and given.min() < 0:
         raise ValueError(f"pad: widths must not be negative, got {pad_width}")
     if mode not in MODES:
         raise ValueError(f"pad: mode must be one of {', '.join(MODES)}, got {mode!r}")
     if mode == "constant":
-        return padded(x, tuple(widths), constant_values)
+        values = _sides("constant_values", np.asarray(constant_values), x.ndim)
+        return padded(x, tuple(widths), values.astype(x.dtype))
     for axis, width in enumerate(widths):
         if any(width):
             if not x.shape[axis]:
@@ -148,6 +150,15 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float =
             places: np.ndarray = np.pad(np.arange(x.shape[axis]), width, mode=mode)     # type: ignore[call-overload]
             x = take(x, places, axis)
     return x
+
+
+def _sides(name: str, given: np.ndarray, ndim: int) -> np.ndarray:
+    """One value before and one after each axis."""
+    try:
+        return np.broadcast_to(given, (ndim, 2))
+    except ValueError:
+        raise ValueError(f"pad: {name} must be a number, a pair, or a pair for each of {ndim} axes, got shape "
+                         f"{given.shape}") from None
 
 
 # ---- parts of matrices ----------------------------------------------------------------------------------------------
