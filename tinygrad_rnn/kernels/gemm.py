@@ -58,7 +58,7 @@ def pack(b: np.ndarray) -> Packed:
     _check_array(b, "pack: b")
     if b.ndim != 2:
         raise ValueError(f"pack: b: expected a matrix (K, N), got shape {b.shape}")
-    product = _products(b.dtype)
+    product = products(b.dtype)
     if product is None or b.shape[1] <= 1 or b.size == 0:
         return Packed(b.copy(), False)
     return product.pack(b)
@@ -109,7 +109,7 @@ def into(a: np.ndarray, b: np.ndarray, out: np.ndarray, add: bool = False) -> No
 
     out has contiguous rows and shares no memory with a and b; a and b are not empty.
     """
-    product = _products(out.dtype)
+    product = products(out.dtype)
     if product is None or out.shape[1] == 1:
         _matmul(a, b, 0, out, add)
         return
@@ -157,7 +157,7 @@ def _matmul(a: np.ndarray, b: np.ndarray, panels: int, out: np.ndarray | None, a
     elif out.shape != shape or not out.flags.writeable:
         raise ValueError(f"matmul: out: expected a writable array of shape {shape}, got {out.shape}"
                          + ("" if out.flags.writeable else ", read-only"))
-    product = _products(a.dtype)
+    product = products(a.dtype)
     if product is None:
         with np.errstate(all="ignore"):  # as compiled code is silent too
             np.add(out, np.matmul(a, b), out=out) if adds else np.matmul(a, b, out=out)
@@ -183,9 +183,9 @@ class _Product:
 
         self.dtype, self.width = dtype, llvm.vector_bytes() // dtype.itemsize
         self.call, self._pack = product.multiply_matrices[dtype], product.pack_matrix[dtype]
-        self._zeros = np.zeros(max(tiles.STRIP) * tiles.PANEL * self.width, dtype)
+        self.zeros = np.zeros(max(tiles.STRIP) * tiles.PANEL * self.width, dtype)
         kernels = [*tiles.panels, *tiles.strips, tiles.pack_rows, tiles.pack_columns, tiles.pack_any]
-        self._words = np.array([*(k[dtype] for k in kernels), self._zeros.ctypes.data,
+        self._words = np.array([*(k[dtype] for k in kernels), self.zeros.ctypes.data,
                                 product.multiply[np.dtype(np.int64)], self.width], np.int64)
         self.table, self.alone = self._words.ctypes.data, _ALONE.ctypes.data
 
@@ -233,7 +233,7 @@ def _offsets(x: np.ndarray) -> np.ndarray:
 _ready: dict[np.dtype, _Product | None] = {}  # None: NumPy's product is used
 
 
-def _products(dtype: np.dtype) -> _Product | None:
+def products(dtype: np.dtype) -> _Product | None:
     """The compiled product of a dtype, tried out once; None where there is none that works."""
     try:
         return _ready[dtype]
