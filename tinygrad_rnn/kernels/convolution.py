@@ -8,7 +8,7 @@ share the blocks.
 import functools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from .gemm import products, matmul
 from .threads import pool_address, run
 
 ALONE = 1 << 16     # numbers that one thread copies, and products that it computes, alone
+CROWDED = 1 << 10   # bytes: channels a multiple of them apart meet in few sets of the cache, and are moved apart
+LINE = 64           # bytes
 KEPT = 1 << 16      # positions of a window up to which its geometry is kept for the next time
 Pair = tuple[int, int]
 Tap = tuple[int, int, int]
@@ -122,6 +124,7 @@ def convolve_image(g: np.ndarray, weight: np.ndarray, size: Pair, window: Window
     With strides every phase of the image is one of its own, with the taps that meet it.
     """
     filters = weight.reshape(groups, len(weight) // groups, weight.shape[1], math.prod(window.kernel))
+    source, shape, _ = _planes(g, replace(window, stride=(1, 1)))
     out = None
     for phase in np.ndindex(window.stride):
         taps, chosen = [], []
@@ -130,9 +133,10 @@ def convolve_image(g: np.ndarray, weight: np.ndarray, size: Pair, window: Window
                 taps.append((0, -y, -x))
                 chosen.append(k)
         # (G, O / G, C / G, taps) -> (G, C / G, O / G, taps) -> (G, C / G, O / G taps)
-        turned = np.ascontiguousarray(filters.swapaxes(1, 2)[..., chosen]).reshape(groups, weight.shape[1], -1 if weight.size else 0)
+        turned = np.ascontiguousarray(filters.swapaxes(1, 2)[..., chosen])
+        turned = turned.reshape(groups, weight.shape[1], len(chosen) * filters.shape[1])
         lengths = [len(range(a, n, s)) for a, n, s in zip(phase, size, window.stride)]
-        part = _slid(np.ascontiguousarray(g)[:, :, None], taps, turned, None, (lengths[0], lengths[1]))
+        part = _slid(source, shape, taps, turned, None, (lengths[0], lengths[1]))
         if window.stride == (1, 1):
             return part
         out = np.empty((*part.shape[:2], *size), part.dtype) if out is None else out
@@ -145,7 +149,7 @@ def convolve_filters(g: np.ndarray, x: np.ndarray, window: Window, groups: int =
     `compiled`. It is summed in an order that depends on the shapes alone."""
     from . import implicit
 
-    source, taps = _planes(x, window)
+    source, size, taps = _planes(x, window)
     channels, filters = x.shape[1] // groups, g.shape[1] // groups
     shape = (g.shape[1], channels, *window.kernel)
     if not math.prod(shape) or not g.size:
@@ -155,39 +159,43 @@ def convolve_filters(g: np.ndarray, x: np.ndarray, window: Window, groups: int =
     chunks = -(-channels // max(1, implicit.ROWS // len(taps)))
     blocks = len(x) * -(-positions // (implicit.DEEP * product.width))
     out = np.empty((min(blocks, -(-implicit.SPLITS // (groups * chunks))), groups, channels * len(taps), filters), g.dtype)
-    geometry = _geometry(product, tuple(taps), source.shape[3:], g.shape[2:])
+    geometry = _geometry(product, tuple(taps), size, g.shape[2:])
     pool = pool_address() if positions * len(x) * out[0].size > ALONE else 0
-    implicit.filters_all[g.dtype](pool, *geometry.words, chunks, source.reshape(len(x), groups, channels, -1),
+    implicit.filters_all[g.dtype](pool, *geometry.words, chunks, source.reshape(len(x), groups, channels, source.shape[2]),
                                   np.ascontiguousarray(g).reshape(len(x), groups, filters, positions), out)
     # (splits, G, C / G taps, O / G) -> (G, O / G, C / G taps) -> (O, C / G, kh, kw)
     return out.sum(0).swapaxes(1, 2).reshape(shape)
 
 
-def _planes(x: np.ndarray, window: Window) -> tuple[np.ndarray, list[Tap]]:
-    """Images as (B, C, planes, H, W), and where each element of the window lies: plane, rows and columns further on.
+def _planes(x: np.ndarray, window: Window) -> tuple[np.ndarray, Pair, list[Tap]]:
+    """Images as (B, C, numbers), planes of which size, and where each element of the window lies: plane, rows and
+    columns further on.
 
     Of every s-th row and t-th column there is a plane, so that the window moves by one place whatever its stride.
     """
     phases = sorted({(a, b) for _, a, _, b in window.taps()})
     taps = [(phases.index((a, b)), y, x) for y, a, x, b in window.taps()]
-    (s, t), (rows, columns) = window.stride, x.shape[2:]
-    if (s, t) == (1, 1):
-        return np.ascontiguousarray(x)[:, :, None], taps
-    out = np.zeros((*x.shape[:2], len(phases), -(-rows // s), -(-columns // t)), x.dtype)
+    (s, t), size = window.stride, (-(-x.shape[2] // window.stride[0]), -(-x.shape[3] // window.stride[1]))
+    numbers = len(phases) * math.prod(size)
+    crowded = len(taps) > 1 and x.shape[1] >= 8 and numbers * x.itemsize % CROWDED == 0
+    if (s, t) == (1, 1) and not crowded:
+        return np.ascontiguousarray(x).reshape(*x.shape[:2], numbers), size, taps
+    out = np.zeros((*x.shape[:2], numbers + crowded * LINE // x.itemsize), x.dtype)
+    planes = out[:, :, :numbers].reshape(*x.shape[:2], len(phases), *size)      # a view
 
     def part(number: int, parts: int) -> None:
         chosen = slice(len(x) * number // parts, len(x) * (number + 1) // parts)
         for n, (a, b) in enumerate(phases):
             plane = x[chosen, :, a::s, b::t]
-            out[chosen, :, n, :plane.shape[2], :plane.shape[3]] = plane
+            planes[chosen, :, n, :plane.shape[2], :plane.shape[3]] = plane
 
     _shared(part, len(x), out.size)
-    return out, taps
+    return out, size, taps
 
 
-def _slid(source: np.ndarray, taps: list[Tap], filters: np.ndarray, bias: np.ndarray | None, output: Pair
+def _slid(source: np.ndarray, size: Pair, taps: list[Tap], filters: np.ndarray, bias: np.ndarray | None, output: Pair
           ) -> np.ndarray:
-    """Planes (B, C, planes, H, W) with filters (G, O / G, C / G taps) -> (B, O, rows, columns)."""
+    """Planes (B, C, numbers) of a size with filters (G, O / G, C / G taps) -> (B, O, rows, columns)."""
     from . import implicit
 
     groups, each, depth = filters.shape
@@ -198,13 +206,13 @@ def _slid(source: np.ndarray, taps: list[Tap], filters: np.ndarray, bias: np.nda
         out[...] = 0 if bias is None else bias.reshape(groups, each, 1)
         return out.reshape(shape)
     product = products(source.dtype)
-    geometry = _geometry(product, tuple(taps), source.shape[3:], output)
+    geometry = _geometry(product, tuple(taps), size, output)
     start, row = product.zeros, 0
     if bias is not None:        # what sums begin with: for every filter as many vectors as a panel has
         start = np.repeat(bias, implicit.PANEL * product.width)
         row = implicit.PANEL * product.width * bias.itemsize
     pool = pool_address() if out.size * depth > ALONE else 0
-    implicit.convolve_all[source.dtype](pool, *geometry.words, source.reshape(batch, groups, depth // len(taps), -1),
+    implicit.convolve_all[source.dtype](pool, *geometry.words, source.reshape(batch, groups, depth // len(taps), source.shape[2]),
                                         filters, start.ctypes.data, row, out)
     return out.reshape(shape)
 
