@@ -15,7 +15,7 @@ _PYTHON = {
                   "remainder pow maximum minimum clip where equal not_equal less less_equal greater greater_equal "
                   "logical_and logical_or logical_xor logical_not isnan isinf isfinite",
     "sorting": "sort argsort topk",
-    "convolution": "im2col col2im convolve",
+    "convolution": "im2col col2im convolve convolve_image convolve_filters",
 }
 _COMPILED: dict[str, str] = {
     "elementwise": "exp expm1 log log1p rsqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh "

@@ -6,6 +6,8 @@ float32 and float64, any strides, batches, vectors. The order in which an elemen
 and the dtype alone (product.py states it): a row's result is bitwise the same alone and in a batch, packed or not, in
 any layout, on any number of threads. No term is skipped, so that a NaN or an infinity always comes through.
 """
+import functools
+import math
 import warnings
 from typing import Any
 
@@ -16,6 +18,7 @@ from . import threads
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _ALONE = np.zeros((1, 3), np.int64)  # a batch of one product
 _SERIAL = 1 << 20  # multiply-adds of a product that one thread does alone: less than ten microseconds
+KEPT = 1 << 12  # products of a batch whose offsets are kept for the next time
 _LINE = 64  # bytes, of the cache
 
 
@@ -58,7 +61,7 @@ def pack(b: np.ndarray) -> Packed:
     _check_array(b, "pack: b")
     if b.ndim != 2:
         raise ValueError(f"pack: b: expected a matrix (K, N), got shape {b.shape}")
-    product = _products(b.dtype)
+    product = products(b.dtype)
     if product is None or b.shape[1] <= 1 or b.size == 0:
         return Packed(b.copy(), False)
     return product.pack(b)
@@ -109,7 +112,7 @@ def into(a: np.ndarray, b: np.ndarray, out: np.ndarray, add: bool = False) -> No
 
     out has contiguous rows and shares no memory with a and b; a and b are not empty.
     """
-    product = _products(out.dtype)
+    product = products(out.dtype)
     if product is None or out.shape[1] == 1:
         _matmul(a, b, 0, out, add)
         return
@@ -136,8 +139,10 @@ def _result_shape(a: np.ndarray, b: Any) -> tuple[tuple[int, ...], tuple[int, ..
         axis = "second to last" if b.ndim > 1 else "only"
         raise ValueError(f"matmul: the last axis of a must be as long as the {axis} axis of b, "
                          f"got shapes {a.shape} and {b.shape}: {a.shape[-1]} and {depth}")
+    batch = a.shape[:-2]
     try:
-        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        if batch != b.shape[:-2]:
+            batch = np.broadcast_shapes(batch, b.shape[:-2])
     except ValueError:
         raise ValueError(f"matmul: the leading axes do not broadcast, got shapes {a.shape} and {b.shape}") from None
     return batch, batch + (a.shape[-2:-1] if a.ndim > 1 else ()) + (b.shape[-1:] if b.ndim > 1 else ())
@@ -157,7 +162,7 @@ def _matmul(a: np.ndarray, b: np.ndarray, panels: int, out: np.ndarray | None, a
     elif out.shape != shape or not out.flags.writeable:
         raise ValueError(f"matmul: out: expected a writable array of shape {shape}, got {out.shape}"
                          + ("" if out.flags.writeable else ", read-only"))
-    product = _products(a.dtype)
+    product = products(a.dtype)
     if product is None:
         with np.errstate(all="ignore"):  # as compiled code is silent too
             np.add(out, np.matmul(a, b), out=out) if adds else np.matmul(a, b, out=out)
@@ -183,9 +188,9 @@ class _Product:
 
         self.dtype, self.width = dtype, llvm.vector_bytes() // dtype.itemsize
         self.call, self._pack = product.multiply_matrices[dtype], product.pack_matrix[dtype]
-        self._zeros = np.zeros(max(tiles.STRIP) * tiles.PANEL * self.width, dtype)
+        self.zeros = np.zeros(max(tiles.STRIP) * tiles.PANEL * self.width, dtype)
         kernels = [*tiles.panels, *tiles.strips, tiles.pack_rows, tiles.pack_columns, tiles.pack_any]
-        self._words = np.array([*(k[dtype] for k in kernels), self._zeros.ctypes.data,
+        self._words = np.array([*(k[dtype] for k in kernels), self.zeros.ctypes.data,
                                 product.multiply[np.dtype(np.int64)], self.width], np.int64)
         self.table, self.alone = self._words.ctypes.data, _ALONE.ctypes.data
 
@@ -211,21 +216,25 @@ class _Product:
             a, b, c = b.swapaxes(-1, -2), a.swapaxes(-1, -2), c.swapaxes(-1, -2)
         offsets = _ALONE
         if batch:
-            a, b = (np.broadcast_to(x, batch + x.shape[-2:]) for x in (a, b))
-            offsets = np.stack([_offsets(x) for x in (a, b, c)], axis=1)
-            first = (0,) * len(batch)
-            a, b, c = a[first], b[first], c[first]
+            many = math.prod(batch) > KEPT
+            offsets = (_offsets.__wrapped__ if many else _offsets)(batch, *(_steps(x, len(batch)) for x in (a, b, c)))
+            a, b, c = (x[(0,) * (x.ndim - 2)] for x in (a, b, c))
         work = len(offsets) * c.size * a.shape[1]
         pool = threads.pool_address() if work > _SERIAL else 0
         self.call(self.table, pool, len(offsets), offsets.ctypes.data, a, b, panels, c, int(adds))
 
 
-def _offsets(x: np.ndarray) -> np.ndarray:
-    """Where each matrix of a batch stands, in bytes from the first."""
-    offsets = np.zeros(1, np.int64)
-    for length, stride in zip(x.shape[:-2], x.strides):
-        offsets = np.add.outer(offsets, np.arange(length, dtype=np.int64) * stride)
-    return offsets.ravel()
+def _steps(x: np.ndarray, axes: int) -> tuple[int, ...]:
+    """From one matrix to the next along each axis of the batch, in bytes; 0 where x has one for all."""
+    steps = [0 if n == 1 else stride for n, stride in zip(x.shape[:-2], x.strides)]
+    return (*[0] * (axes - len(steps)), *steps)
+
+
+@functools.lru_cache(64)
+def _offsets(batch: tuple[int, ...], *steps: tuple[int, ...]) -> np.ndarray:
+    """Where the matrices of each product of a batch stand, in bytes from the first: (products, operands)."""
+    indices = np.indices(batch).reshape(len(batch), -1)     # (axes, products)
+    return (np.array(steps, np.int64) @ indices).T.copy()
 
 
 # ---- at first use ---------------------------------------------------------------------------------------------------
@@ -233,7 +242,7 @@ def _offsets(x: np.ndarray) -> np.ndarray:
 _ready: dict[np.dtype, _Product | None] = {}  # None: NumPy's product is used
 
 
-def _products(dtype: np.dtype) -> _Product | None:
+def products(dtype: np.dtype) -> _Product | None:
     """The compiled product of a dtype, tried out once; None where there is none that works."""
     try:
         return _ready[dtype]

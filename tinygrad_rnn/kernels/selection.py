@@ -1,6 +1,7 @@
-"""The k best elements of a row, in one pass: a heap of the best so far, whose root is the worst of them.
+"""The k best elements of a row: a heap of the best so far, whose root is the worst of them.
 
 A stretch of the row in which nothing beats the root is left behind at the speed of its comparison, in whole vectors.
+In a long row a limit is found before, which not many more than k elements beat: all others never see the heap.
 """
 import numpy as np
 
@@ -9,6 +10,9 @@ from .llvm import load
 from .pool import THREADS, share
 
 STRETCH = 64
+SAMPLES = 4     # parts of a row, for each of the best, of which the best number is looked for first
+ROUNDS = 4      # elements of such a part from which that pays
+HALVINGS = 12   # of the interval in which the limit lies
 
 
 @helper
@@ -37,36 +41,63 @@ def sift(values, indices, at, size, largest):
 
 
 @helper
-def might_beat(x, root, largest):
-    """Is there an element that is not clearly worse than the root?"""
-    hits = np.int32(0)      # as wide as the numbers, so that a vector of them is counted at once
-    if largest:
-        for i in range(np.uint64(len(x))):
-            hits += np.int32(not x[i] <= root)
-    else:
-        for i in range(np.uint64(len(x))):
-            hits += np.int32(not x[i] >= root)
-    return hits > 0
+def above(x, sign, limit):
+    """How many elements are not clearly worse than a limit."""
+    count = np.int32(0)     # as wide as the numbers, so that a vector of them is counted at once
+    for i in range(np.uint64(len(x))):
+        count += np.int32(not sign * x[i] <= limit)
+    return count
 
 
 @helper
-def top_row(x, values, indices, largest):
+def bound(x, k, sign, best):
+    """A limit that at least k elements beat, and few more; NaN where none is found.
+
+    Of interleaved parts of the row, as many as `best` has room for, the best numbers: what k of these beat will do.
+    """
+    one, count = x.dtype.type(1), 0
+    best[:] = -np.inf
+    for start in range(0, len(x) - len(best) + 1, len(best)):
+        piece = x[start:start + len(best)]
+        for i in range(np.uint64(len(best))):
+            best[i] = sign * piece[i] if sign * piece[i] > best[i] else best[i]
+    low, high = best.min(), best.max()
+    if above(best, one, low) < k:
+        return low * np.nan
+    for _ in range(HALVINGS):
+        middle = low + (high - low) / 2
+        count = above(best, one, middle)
+        if count >= k:
+            low = middle
+        else:
+            high = middle
+        if k <= count <= k + k // 8:
+            break
+    return low
+
+
+@helper
+def top_row(x, values, indices, best, largest):
     """One row; positions rise, so an equal element never replaces one that is there."""
-    n, k = len(x), len(values)
-    for i in range(k):
-        values[i], indices[i] = x[i], i
-    for i in range(k // 2 - 1, -1, -1):
-        sift(values, indices, i, k, largest)
-    start = k
-    while start < n:
+    n, k, count = len(x), len(values), 0
+    sign = x.dtype.type(1 if largest else -1)
+    limit = bound(x, k, sign, best) if n >= ROUNDS * len(best) else sign * np.nan
+    for start in range(0, n, STRETCH):
         end = min(start + STRETCH, n)
-        if might_beat(x[start:end], values[0], largest):
+        if above(x[start:end], sign, limit) > 0:
             for i in range(start, end):
-                better = not x[i] <= values[0] if largest else not x[i] >= values[0]
-                if better and beats(x[i], i, values[0], indices[0], largest):
-                    values[0], indices[0] = x[i], i
-                    sift(values, indices, 0, k, largest)
-        start = end
+                if not sign * x[i] <= limit:
+                    if count < k:
+                        values[count], indices[count] = x[i], i
+                        count += 1
+                        if count < k:
+                            continue
+                        for at in range(k // 2 - 1, -1, -1):
+                            sift(values, indices, at, k, largest)
+                    elif beats(x[i], i, values[0], indices[0], largest):
+                        values[0], indices[0] = x[i], i
+                        sift(values, indices, 0, k, largest)
+                    limit = sign * values[0]
     for size in range(k - 1, 0, -1):
         values[0], values[size] = values[size], values[0]
         indices[0], indices[size] = indices[size], indices[0]
@@ -76,8 +107,9 @@ def top_row(x, values, indices, largest):
 @helper
 def top_part(part, parts, x, values, indices, largest):
     """Some rows."""
+    best = np.empty((SAMPLES * values.shape[1] + STRETCH - 1) // STRETCH * STRETCH, x.dtype)
     for row in range(len(x) * part // parts, len(x) * (part + 1) // parts):
-        top_row(x[row], values[row], indices[row], largest)
+        top_row(x[row], values[row], indices[row], best, largest)
 
 
 @kernel("void(intp, const(T[:, ::1]), T[:, ::1], int64[:, ::1], boolean)")

@@ -6,8 +6,8 @@ stay are a batch, those of one alone are its rows or columns.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from ..primitive import operand
@@ -43,9 +43,12 @@ def einsum(equation: str, *operands: Any) -> Any:
     >>> einsum("ii", a)                     # trace
     >>> einsum("...i,i->...", x, w)         # a weighted sum over the last axis
     """
-    terms, result, sizes = _parsed(equation, tuple(map(operand, operands)))
-    terms = [_squeezed(*_once(x, letters), sizes) for x, letters in terms]
-    for i, j in _order(terms, result, sizes):
+    operands = tuple(map(operand, operands))
+    if not isinstance(equation, str):
+        raise TypeError(f"einsum: equation must be a str, got {type(equation).__name__}")
+    named, result, sizes = _parsed(equation, tuple(x.shape for x in operands))
+    terms = [_squeezed(*_once(x, letters), sizes) for x, letters in zip(operands, named)]
+    for i, j in _order(tuple(letters for _, letters in terms), result, tuple(sizes.items())):
         second, first = terms.pop(j), terms.pop(i)
         kept = {*result, *(letter for _, letters in terms for letter in letters)}
         terms.append(_product(first, second, kept))
@@ -58,32 +61,31 @@ def einsum(equation: str, *operands: Any) -> Any:
 
 
 # ---- the equation ---------------------------------------------------------------------------------------------------
-def _parsed(equation: str, operands: tuple[Any, ...]) -> tuple[list[Term], str, dict[str, int]]:
-    """Operands with their letters, the result's letters, the size of each; "..." has become letters of its own."""
-    if not isinstance(equation, str):
-        raise TypeError(f"einsum: equation must be a str, got {type(equation).__name__}")
+@functools.lru_cache(256)
+def _parsed(equation: str, shapes: tuple[tuple[int, ...], ...]) -> tuple[list[str], str, dict[str, int]]:
+    """The operands' letters, the result's letters, the size of each; "..." has become letters of its own."""
     left, arrow, right = equation.replace(" ", "").partition("->")
     parts = left.split(",")
-    if len(parts) != len(operands):
-        raise ValueError(f"einsum: {equation!r} is for {len(parts)} operands, got {len(operands)}")
-    hidden = max((x.ndim - len(p.replace("...", "")) for p, x in zip(parts, operands) if "..." in p), default=0)
+    if len(parts) != len(shapes):
+        raise ValueError(f"einsum: {equation!r} is for {len(parts)} operands, got {len(shapes)}")
+    hidden = max((len(x) - len(p.replace("...", "")) for p, x in zip(parts, shapes) if "..." in p), default=0)
     free = [letter for letter in LETTERS if letter not in equation]
     if hidden > len(free):
         raise ValueError(f"einsum: {equation!r} leaves {hidden} axes unnamed, more than there are letters")
-    dots, terms, sizes = "".join(free[:max(hidden, 0)]), list[Term](), dict[str, int]()
-    for k, (part, x) in enumerate(zip(parts, operands)):
-        unnamed = x.ndim - len(part.replace("...", ""))
+    dots, terms, sizes = "".join(free[:max(hidden, 0)]), list[str](), dict[str, int]()
+    for k, (part, shape) in enumerate(zip(parts, shapes)):
+        unnamed = len(shape) - len(part.replace("...", ""))
         letters = part.replace("...", dots[len(dots) - max(unnamed, 0):], 1)
-        if unnamed < 0 or len(letters) != x.ndim or not all(c in LETTERS for c in letters):
-            raise ValueError(f"einsum: {part!r} in {equation!r} must name the {x.ndim} axes of operand {k}, which has "
-                             f"shape {x.shape}, by a letter each")
-        terms.append((x, letters))
-        for letter, n in zip(letters, x.shape):
+        if unnamed < 0 or len(letters) != len(shape) or not all(c in LETTERS for c in letters):
+            raise ValueError(f"einsum: {part!r} in {equation!r} must name the {len(shape)} axes of operand {k}, which "
+                             f"has shape {shape}, by a letter each")
+        terms.append(letters)
+        for letter, n in zip(letters, shape):
             if sizes.setdefault(letter, n) not in (1, n) and n != 1:
                 raise ValueError(f"einsum: axis {letter!r} of {equation!r} has sizes {sizes[letter]} and {n}; operands "
-                                 f"have shapes {', '.join(str(x.shape) for x in operands)}")
+                                 f"have shapes {', '.join(map(str, shapes))}")
             sizes[letter] = n if sizes[letter] == 1 else sizes[letter]
-    named = "".join(letters for _, letters in terms)
+    named = "".join(terms)
     if not arrow:
         return terms, dots + "".join(sorted(c for c in {*named} - {*dots} if named.count(c) == 1)), sizes
     result = right.replace("...", dots, 1)
@@ -116,12 +118,13 @@ def _squeezed(x: Any, letters: str, sizes: dict[str, int]) -> Term:
     return x, "".join(letters[k] for k in kept)
 
 
-def _order(terms: Sequence[Term], result: str, sizes: dict[str, int]) -> list[tuple[int, int]]:
+@functools.lru_cache(256)
+def _order(terms: tuple[str, ...], result: str, lengths: tuple[tuple[str, int], ...]) -> list[tuple[int, int]]:
     """Which two operands to multiply, one pair after the other: the product goes to the end of the list.
 
     Of more than two, always the pair whose product has the fewest elements.
     """
-    listed, pairs = [{*letters} for _, letters in terms], list[tuple[int, int]]()
+    listed, pairs, sizes = [{*letters} for letters in terms], list[tuple[int, int]](), dict(lengths)
 
     def kept(i: int, j: int) -> set[str]:
         others = {*result}.union(*(x for k, x in enumerate(listed) if k not in (i, j)))
@@ -167,6 +170,9 @@ def _product(first: Term, second: Term, kept: set[str]) -> Term:
                     tuple(sizes[c] for c in batch) + (1,) * len(rows) + tuple(sizes[c] for c in columns))
         return multiply(a, b), batch + rows + columns
     groups = (size(batch),) if batch else ()
+    if batch and not rows and not columns:      # one number each
+        return total(multiply(_turned(a, left, batch + inner), _turned(b, right, batch + inner)),
+                     tuple(range(len(batch), len(left)))), batch
     a = reshape(_turned(a, left, batch + rows + inner), (*groups, size(rows), size(inner)))
     b = reshape(_turned(b, right, batch + inner + columns), (*groups, size(inner), size(columns)))
     # (batch, M, N) -> (batch ..., rows ..., columns ...)

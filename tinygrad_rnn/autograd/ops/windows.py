@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ... import kernels
-from ...kernels.convolution import Window
+from ...kernels.convolution import Window, compiled
 from ..primitive import as_array, case, primitive, reals
 from .comparison import equal
 from .dtypes import paired
@@ -79,6 +79,23 @@ def _filter_rule(g: Any, _y: Any, x: Any, like: Any, _bias: Any = None, *, windo
     return reshape(total(matmul(_grouped(g, groups), swapaxes(apart, 2, 3)), 0), like.shape)
 
 
+def _image_kernel(g: Any, _y: Any, like: Any, weight: Any, _bias: Any = None, *, window: Window, groups: int = 1) -> Any:
+    """The image's rule in one kernel."""
+    dtype = np.result_type(g, weight)
+    if not compiled(dtype):
+        return _image_rule(g, None, like, weight, window=window, groups=groups)
+    return kernels.convolve_image(g.astype(dtype, copy=False), weight.astype(dtype, copy=False), like.shape[2:], window,
+                                  groups)
+
+
+def _filter_kernel(g: Any, _y: Any, x: Any, like: Any, _bias: Any = None, *, window: Window, groups: int = 1) -> Any:
+    """The filters' rule in one kernel."""
+    dtype = np.result_type(g, x)
+    if not compiled(dtype):
+        return _filter_rule(g, None, x, like, window=window, groups=groups)
+    return kernels.convolve_filters(g.astype(dtype, copy=False), x.astype(dtype, copy=False), window, groups)
+
+
 def _np_convolved(x: np.ndarray, weight: np.ndarray, bias: Any = None, *, window: Window, groups: int = 1) -> Any:
     outputs = []
     for g in range(groups):
@@ -89,20 +106,18 @@ def _np_convolved(x: np.ndarray, weight: np.ndarray, bias: Any = None, *, window
 
 
 @primitive(rules=[_image_rule, _filter_rule, lambda g, _y, _x, _weight, _bias=None, **_: total(g, (0, 2, 3))],
-           kind="structural", domain=[reals(), reals(), reals()], oracle=_np_convolved,
-           cases=[case((2, 3, 4, 5), (4, 3, 2, 3), (4,), window=PLAIN),
+           fused={0: _image_kernel, 1: _filter_kernel}, kind="structural", domain=[reals(), reals(), reals()],
+           oracle=_np_convolved, cases=[case((2, 3, 4, 5), (4, 3, 2, 3), (4,), window=PLAIN),
                   case((1, 4, 5, 4), (6, 2, 2, 2), window=FULL, groups=2),
                   case((2, 2, 3, 3), (2, 2, 1, 1), window=Window((1, 1))),
                   case((2, 4, 1, 6), (4, 1, 1, 3), (4,), groups=4, window=Window((1, 3)))])
 def convolved(x: Any, weight: Any, bias: Any = None, *, window: Window, groups: int = 1) -> Any:
     """Images (B, C, H, W) with filters (O, C / groups, kh, kw), and a bias (O,) -> (B, O, rows, columns)."""
     x, weight = paired(as_array(x), as_array(weight))
-    dtype = np.result_type(x, weight)
-    y = kernels.convolve(x.astype(dtype, copy=False), weight.astype(dtype, copy=False), window, groups)
-    if bias is None:
-        return y
-    bias = as_array(bias)[:, None, None]        # (O,) -> (O, 1, 1)
-    return np.add(y, bias, out=y) if bias.dtype == dtype else y + bias
+    bias = None if bias is None else as_array(bias)
+    dtype = np.result_type(x, weight) if bias is None else np.result_type(x, weight, bias)
+    x, weight = x.astype(dtype, copy=False), weight.astype(dtype, copy=False)
+    return kernels.convolve(x, weight, None if bias is None else bias.astype(dtype, copy=False), window, groups)
 
 
 # ---- their largest element ------------------------------------------------------------------------------------------
