@@ -118,6 +118,7 @@ def _reduced(r: Reduction, x: np.ndarray, told: np.ndarray | None = None) -> np.
         return _apply(r.columns, arrays, out)
     arrays = [x.reshape(outer, length), *(a[:, 0] for a in arrays[1:])]
     if x.size >= LARGE and outer < get_num_threads():
+        use_threads()
         for i in range(outer):
             out[i] = _long_row(r, *(a[i] for a in arrays))
     else:
@@ -130,7 +131,7 @@ def _long_row(r: Reduction, x: np.ndarray, *told: np.float64) -> Any:
     partial = r.part or r
     whole, rest = x[:len(x) // BLOCK * BLOCK].reshape(-1, BLOCK), x[len(x) // BLOCK * BLOCK:]
     blocks = np.empty(len(whole) + (len(rest) > 0), np.float64 if partial.double else x.dtype)
-    _apply(partial.rows, [whole, *(np.full(len(whole), t) for t in told)], blocks[:len(whole)])
+    partial.rows(whole, *told, out=blocks[:len(whole)])
     if len(rest):
         blocks[-1] = partial.rows(rest, *told)
     if not partial.double:
@@ -144,13 +145,15 @@ def _long_row(r: Reduction, x: np.ndarray, *told: np.float64) -> Any:
 
 def _reduce(r: Reduction, x: Any, axis: Axis, keepdims: bool) -> np.ndarray:
     """A reduction over axes."""
-    if not keepdims and type(x) is np.ndarray and (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.size < LARGE \
-            and x.flags.c_contiguous:       # the common cases, straight to the kernel
+    if not keepdims and type(x) is np.ndarray and (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.flags.c_contiguous:
+        large = x.size >= LARGE         # the common cases, straight to the kernel
+        if large:
+            use_threads()
         if axis is None:
-            return r.rows(x.reshape(-1))
-        if axis == -1 or axis == x.ndim - 1:
+            return x.dtype.type(_long_row(r, x.reshape(-1))) if large else r.rows(x.reshape(-1))
+        if (axis == -1 or axis == x.ndim - 1) and (not large or x.size >= x.shape[-1] * get_num_threads()):
             return r.rows(x)
-        if axis == 0 and x.ndim == 2:
+        if axis == 0 and x.ndim == 2 and not large:
             return r.columns(x)
     x = as_float(x, r.name)
     axes = _axes(axis, x.ndim, r.name)
