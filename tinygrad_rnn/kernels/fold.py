@@ -263,14 +263,43 @@ def _running_columns(e: Emit, sizes: list[Int], x: Operand, out: Operand) -> Non
     e.loop(e.vectors(m), vector)
 
 
+def _transposed(e: Emit, rows: list[V]) -> list[V]:
+    """As many vectors as a vector has lanes: lane k of vector i becomes lane i of vector k."""
+    rows, half = list(rows), e.width // 2
+    while half:
+        for i in range(e.width):
+            if not i & half:
+                a, b = rows[i], rows[i + half]
+                rows[i] = e.shuffle(a, b, [k + (e.width - half) * bool(k & half) for k in range(e.width)])
+                rows[i + half] = e.shuffle(a, b, [k + (e.width if k & half else half) for k in range(e.width)])
+        half //= 2
+    return rows
+
+
 def _running_rows(e: Emit, sizes: list[Int], x: Operand, out: Operand) -> None:
-    """(m,n) -> (m,n): the same of each row."""
+    """(m,n) -> (m,n): the same of each row. A vector's lanes are as many rows; what is left of them, a few at a time."""
     m, n = sizes
     double, one = e.double(), e.first(e.int(1))
+    whole = m // e.width
+
+    def square(g: Int) -> None:
+        source, to = (o.address + g * e.width * o.strides[0] for o in (x, out))
+
+        def step(k: Int, total: V) -> list[V]:
+            lanes, at, sums = e.first(n - k * e.width), k * e.bytes, []
+            for column in _transposed(e, [e.load(source + r * x.strides[0] + at, lanes) for r in range(e.width)]):
+                total = total + column.to(double)
+                sums.append(total.to(e))
+            for r, row in enumerate(_transposed(e, sums)):
+                e.store(to + r * out.strides[0] + at, row, lanes)
+            return [total]
+
+        e.loop(e.vectors(n), step, double.const(0.0))
 
     def group(g: Int) -> None:
         # Beyond the last row it is done once more.
-        rows = [(m - 1 > g * ROWS + r).select(g * ROWS + r, m - 1) for r in range(ROWS)]
+        rows = [whole * e.width + g * ROWS + r for r in range(ROWS)]
+        rows = [(m > row).select(row, m - 1) for row in rows]
 
         def step(k: Int, *totals: V) -> list[V]:
             result = []
@@ -282,7 +311,8 @@ def _running_rows(e: Emit, sizes: list[Int], x: Operand, out: Operand) -> None:
 
         e.loop(n, step, *[double.const(0.0)] * ROWS)
 
-    e.loop((m + (ROWS - 1)) // ROWS, group)
+    e.loop(whole, square)
+    e.loop((m - whole * e.width + (ROWS - 1)) // ROWS, group)
 
 
 class Position:
