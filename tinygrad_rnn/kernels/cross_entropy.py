@@ -16,13 +16,18 @@ import numpy as np
 
 from . import functions
 from .arrays import LARGE, as_float
+from .elementwise import log
 from .fold import MAX, Reduction, fold_row
 from .llvm import Emit, Int, V
+from .reduce import placed, reduced, seen_as_rows
 from .ufunc import Operand, gufunc, use_threads
 
 # What rows are folded to, in float64.
 EXPONENTIALS = Reduction("exponentials", element=lambda x, largest: functions.exp(x - largest))
 PRODUCTS = Reduction("products", element=lambda x, y, _: x.to(x.e.double()) * y.to(x.e.double()))
+# Of columns, told their largest elements.
+EXPONENTIALS_OF_COLUMNS = Reduction("exponentials_of_columns", double=True, tells=True,
+                                    element=lambda x, largest: functions.exp(x - largest.to(x.e)))
 ELEMENTS = Reduction("elements", element=lambda x, _: x)
 
 
@@ -154,8 +159,16 @@ def log_softmax(x: np.ndarray) -> np.ndarray:
 
 
 def logsumexp(x: np.ndarray) -> np.ndarray:
-    """log(sum(e^x)) along the last axis, which goes."""
-    return _apply(logsumexp_row, _rows(x, "logsumexp"))
+    """log(sum(e^x)) along the last axis, which goes. Where it is not the last one in memory, columns are read as such."""
+    x, axes = as_float(x, "logsumexp"), (x.ndim - 1,)
+    if x.size < LARGE or x.strides[-1] == x.itemsize:
+        return _apply(logsumexp_row, _rows(x, "logsumexp"))
+    columns, order = seen_as_rows(x, axes)
+    if columns.shape[2] == 1:
+        return _apply(logsumexp_row, _rows(x, "logsumexp"))
+    largest = reduced(MAX, columns).astype(np.float64)
+    total = log(reduced(EXPONENTIALS_OF_COLUMNS, columns, largest))
+    return placed(np.where(np.isinf(largest), largest, largest + total).astype(x.dtype), order, x.shape, axes, False)
 
 
 def softmax_backward(g: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -55,6 +55,7 @@ class Reduction:
     """What is done with each element.
 
     combine : two numbers to one, the new one first; `neutral` changes nothing
+    quick : the same where no number is NaN, for rows, which watch for NaNs beside it
     lanes : so many numbers are combined side by side
     wide : compute in float64
     element : the number that an element stands for; the last argument is what the reduction is told, or None
@@ -69,6 +70,7 @@ class Reduction:
     neutral: float = 0.0
     lanes: int = LANES
     wide: bool = True
+    quick: Callable[[V, V], V] | None = None
     element: Callable[..., V] = lambda x, told: x
     finish: Callable[[V, V], V] = lambda x, length: x
     double: bool = False
@@ -99,8 +101,8 @@ NORM = Reduction("norm", element=_square, finish=lambda x, length: x.sqrt(), par
 PROD = Reduction("prod", multiply, 1.0, part=Reduction("product", multiply, 1.0, double=True))
 DEVIATION = Reduction("deviation", element=_deviation, double=True, tells=True)
 # In any order, so with many lanes; of 0 and -0 either could come last, so the result is 0.
-MAX = Reduction("max", V.maximum, -math.inf, 4 * LANES, wide=False, finish=lambda x, length: x + 0.0)
-MIN = Reduction("min", V.minimum, math.inf, 4 * LANES, wide=False, finish=lambda x, length: x + 0.0)
+MAX = Reduction("max", V.maximum, -math.inf, 4 * LANES, wide=False, quick=larger, finish=lambda x, length: x + 0.0)
+MIN = Reduction("min", V.minimum, math.inf, 4 * LANES, wide=False, quick=smaller, finish=lambda x, length: x + 0.0)
 ANY = Reduction("any", larger, 0.0, 4 * LANES, wide=False, element=_truth)
 ALL = Reduction("all", smaller, 1.0, 4 * LANES, wide=False, element=_truth)
 
@@ -127,10 +129,11 @@ def _store(e: Emit, r: Reduction, to: Int, x: V, length: Int, count: Int) -> Non
 def fold_row(e: Emit, r: Reduction, addresses: list[Int], n: Int, told: V | None = None) -> V:
     """n elements of a row, or of several beside one another, to one number in every lane."""
     computing = e.double() if r.wide else e
-    nothing = computing.const(r.neutral)
+    nothing, combine = computing.const(r.neutral), r.quick or r.combine
     vectors = r.lanes // e.width
+    watches = [computing.const(0.0)] * (vectors // 2 if r.quick else 0)     # NaN in a lane that saw one
 
-    def block(b: Int, total: V) -> list[V]:
+    def block(b: Int, total: V, *seen: V) -> list[V]:
         start, length = b * (BLOCK * e.size), n - b * BLOCK
         length = (length > BLOCK).select(e.int(BLOCK), length)
         whole = length // r.lanes
@@ -138,22 +141,27 @@ def fold_row(e: Emit, r: Reduction, addresses: list[Int], n: Int, told: V | None
         def element(at: Int, lanes: Mask | None = None) -> V:
             return r.element(*(e.load(address + at, lanes) for address in addresses), told).to(computing)
 
-        def step(k: Int, *sums: V) -> list[V]:
+        def combined(new: list[V], old: tuple[V, ...]) -> list[V]:
+            pairs = zip(new[::2], new[1::2], old[vectors:])
+            return [*map(combine, new, old), *(a.unordered(b).select(math.nan, w) for a, b, w in pairs)]
+
+        def step(k: Int, *old: V) -> list[V]:
             at = start + k * (r.lanes * e.size)
-            return [r.combine(element(at + v * e.bytes), s) for v, s in enumerate(sums)]
+            return combined([element(at + v * e.bytes) for v in range(vectors)], old)
 
-        def last(_: Int, *sums: V) -> list[V]:
-            at, left, result = start + whole * (r.lanes * e.size), length - whole * r.lanes, []
-            for v, s in enumerate(sums):
+        def last(_: Int, *old: V) -> list[V]:
+            at, left, new = start + whole * (r.lanes * e.size), length - whole * r.lanes, []
+            for v in range(vectors):
                 lanes = e.first(left - v * e.width)
-                result.append(r.combine(lanes.select(element(at + v * e.bytes, lanes), nothing), s))
-            return result
+                new.append(lanes.select(element(at + v * e.bytes, lanes), nothing))
+            return combined(new, old)
 
-        sums = e.loop(whole, step, *[nothing] * vectors)
+        sums = e.loop(whole, step, *[nothing] * vectors, *seen)
         sums = e.loop((length + (r.lanes - 1)) // r.lanes - whole, last, *sums)
-        return [r.combine(total, tree(sums, r.combine).fold(r.combine))]
+        return [combine(total, tree(sums[:vectors], combine).fold(combine)), *sums[vectors:]]
 
-    return e.loop((n + (BLOCK - 1)) // BLOCK, block, nothing)[0]
+    total, *seen = e.loop((n + (BLOCK - 1)) // BLOCK, block, nothing, *watches)
+    return total + tree(seen, add).fold(add) if seen else total
 
 
 def _rows(r: Reduction) -> Callable[..., None]:
@@ -174,8 +182,8 @@ def _columns(r: Reduction) -> Callable[..., None]:
         *extra, out = others
         n, m = sizes
         computing = e.double() if r.wide else e
-        nothing = [computing.const(r.neutral)] * CHUNK
-        kept = computing.scratch(r.lanes * CHUNK)
+        nothing, lanes = [computing.const(r.neutral)] * CHUNK, r.lanes if r.wide else 1
+        kept = computing.scratch(lanes * CHUNK)
 
         def chunk(c: Int) -> None:
             first = c * (CHUNK * e.width)
@@ -191,16 +199,16 @@ def _columns(r: Reduction) -> Callable[..., None]:
                     def step(_: Int, at: Int, *sums: V) -> list[Any]:
                         new = [r.element(e.load(at + v * e.bytes, masks[v]), told[v]).to(computing)
                                for v in range(CHUNK)]
-                        return [at + x.strides[0] * r.lanes, *map(r.combine, new, sums)]
+                        return [at + x.strides[0] * lanes, *map(r.combine, new, sums)]
 
                     start = x.address + (b * BLOCK + k) * x.strides[0] + first * e.size
-                    _, *sums = e.loop((length - k + (r.lanes - 1)) // r.lanes, step, start, *nothing)
+                    _, *sums = e.loop((length - k + (lanes - 1)) // lanes, step, start, *nothing)
                     for v, s in enumerate(sums):
                         computing.store(kept + (k * CHUNK + v) * computing.bytes, s)
 
-                e.loop(e.int(r.lanes), lane)
+                e.loop(e.int(lanes), lane)
                 for v in range(CHUNK):
-                    sums = [computing.load(kept + (k * CHUNK + v) * computing.bytes) for k in range(r.lanes)]
+                    sums = [computing.load(kept + (k * CHUNK + v) * computing.bytes) for k in range(lanes)]
                     totals = (*totals[:v], r.combine(totals[v], tree(sums, r.combine)), *totals[v + 1:])
                 return list(totals)
 
@@ -255,14 +263,43 @@ def _running_columns(e: Emit, sizes: list[Int], x: Operand, out: Operand) -> Non
     e.loop(e.vectors(m), vector)
 
 
+def _transposed(e: Emit, rows: list[V]) -> list[V]:
+    """As many vectors as a vector has lanes: lane k of vector i becomes lane i of vector k."""
+    rows, half = list(rows), e.width // 2
+    while half:
+        for i in range(e.width):
+            if not i & half:
+                a, b = rows[i], rows[i + half]
+                rows[i] = e.shuffle(a, b, [k + (e.width - half) * bool(k & half) for k in range(e.width)])
+                rows[i + half] = e.shuffle(a, b, [k + (e.width if k & half else half) for k in range(e.width)])
+        half //= 2
+    return rows
+
+
 def _running_rows(e: Emit, sizes: list[Int], x: Operand, out: Operand) -> None:
-    """(m,n) -> (m,n): the same of each row."""
+    """(m,n) -> (m,n): the same of each row. A vector's lanes are as many rows; what is left of them, a few at a time."""
     m, n = sizes
     double, one = e.double(), e.first(e.int(1))
+    whole = m // e.width
+
+    def square(g: Int) -> None:
+        source, to = (o.address + g * e.width * o.strides[0] for o in (x, out))
+
+        def step(k: Int, total: V) -> list[V]:
+            lanes, at, sums = e.first(n - k * e.width), k * e.bytes, []
+            for column in _transposed(e, [e.load(source + r * x.strides[0] + at, lanes) for r in range(e.width)]):
+                total = total + column.to(double)
+                sums.append(total.to(e))
+            for r, row in enumerate(_transposed(e, sums)):
+                e.store(to + r * out.strides[0] + at, row, lanes)
+            return [total]
+
+        e.loop(e.vectors(n), step, double.const(0.0))
 
     def group(g: Int) -> None:
         # Beyond the last row it is done once more.
-        rows = [(m - 1 > g * ROWS + r).select(g * ROWS + r, m - 1) for r in range(ROWS)]
+        rows = [whole * e.width + g * ROWS + r for r in range(ROWS)]
+        rows = [(m > row).select(row, m - 1) for row in rows]
 
         def step(k: Int, *totals: V) -> list[V]:
             result = []
@@ -274,7 +311,8 @@ def _running_rows(e: Emit, sizes: list[Int], x: Operand, out: Operand) -> None:
 
         e.loop(n, step, *[double.const(0.0)] * ROWS)
 
-    e.loop((m + (ROWS - 1)) // ROWS, group)
+    e.loop(whole, square)
+    e.loop((m - whole * e.width + (ROWS - 1)) // ROWS, group)
 
 
 class Position:

@@ -217,6 +217,10 @@ class V(Value):
     def isnan(self) -> Mask:
         return self != self
 
+    def unordered(self, y: "V") -> Mask:
+        """Whether either is NaN."""
+        return Mask(self.e, self.e.b.fcmp_unordered("uno", self.v, y.v))
+
     def minimum(self, y: Any) -> "V":
         """The smaller one, a NaN if either is one."""
         y = self.wrap(y)

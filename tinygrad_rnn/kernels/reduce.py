@@ -60,7 +60,7 @@ def _axes(axis: Axis, ndim: int, name: str) -> tuple[int, ...]:
     return axes
 
 
-def _arranged(x: np.ndarray, axes: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
+def seen_as_rows(x: np.ndarray, axes: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
     """x as (outer, length, inner), contiguous, and the order in which its axes stand in that."""
     order = tuple(range(x.ndim))
     if not x.flags.c_contiguous:
@@ -74,7 +74,7 @@ def _arranged(x: np.ndarray, axes: tuple[int, ...]) -> tuple[np.ndarray, tuple[i
     return np.ascontiguousarray(x.transpose(order)).reshape(form), order
 
 
-def _placed(y: np.ndarray, order: tuple[int, ...], shape: tuple[int, ...], axes: tuple[int, ...],
+def placed(y: np.ndarray, order: tuple[int, ...], shape: tuple[int, ...], axes: tuple[int, ...],
             keepdims: bool) -> Any:
     """Results (outer, inner) in the shape that the caller expects; a single one as a NumPy scalar, as NumPy does."""
     y = _ordered(y.reshape([1 if a in axes else shape[a] for a in order]), order)
@@ -109,7 +109,7 @@ def _blocks(x: np.ndarray) -> np.ndarray:
     return x.swapaxes(1, 2) if x.ndim == 4 else x
 
 
-def _reduced(r: Reduction, x: np.ndarray, told: np.ndarray | None = None) -> np.ndarray:
+def reduced(r: Reduction, x: np.ndarray, told: np.ndarray | None = None) -> np.ndarray:
     """(outer, length, inner) -> (outer, inner); `told` has the shape of the result."""
     outer, length, inner = x.shape
     out = np.empty((outer, inner), np.float64 if r.double else x.dtype)
@@ -118,6 +118,7 @@ def _reduced(r: Reduction, x: np.ndarray, told: np.ndarray | None = None) -> np.
         return _apply(r.columns, arrays, out)
     arrays = [x.reshape(outer, length), *(a[:, 0] for a in arrays[1:])]
     if x.size >= LARGE and outer < get_num_threads():
+        use_threads()
         for i in range(outer):
             out[i] = _long_row(r, *(a[i] for a in arrays))
     else:
@@ -130,7 +131,7 @@ def _long_row(r: Reduction, x: np.ndarray, *told: np.float64) -> Any:
     partial = r.part or r
     whole, rest = x[:len(x) // BLOCK * BLOCK].reshape(-1, BLOCK), x[len(x) // BLOCK * BLOCK:]
     blocks = np.empty(len(whole) + (len(rest) > 0), np.float64 if partial.double else x.dtype)
-    _apply(partial.rows, [whole, *(np.full(len(whole), t) for t in told)], blocks[:len(whole)])
+    partial.rows(whole, *told, out=blocks[:len(whole)])
     if len(rest):
         blocks[-1] = partial.rows(rest, *told)
     if not partial.double:
@@ -144,18 +145,20 @@ def _long_row(r: Reduction, x: np.ndarray, *told: np.float64) -> Any:
 
 def _reduce(r: Reduction, x: Any, axis: Axis, keepdims: bool) -> np.ndarray:
     """A reduction over axes."""
-    if not keepdims and type(x) is np.ndarray and (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.size < LARGE \
-            and x.flags.c_contiguous:       # the common cases, straight to the kernel
+    if not keepdims and type(x) is np.ndarray and (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.flags.c_contiguous:
+        large = x.size >= LARGE         # the common cases, straight to the kernel
+        if large:
+            use_threads()
         if axis is None:
-            return r.rows(x.reshape(-1))
-        if axis == -1 or axis == x.ndim - 1:
+            return x.dtype.type(_long_row(r, x.reshape(-1))) if large else r.rows(x.reshape(-1))
+        if (axis == -1 or axis == x.ndim - 1) and (not large or x.size >= x.shape[-1] * get_num_threads()):
             return r.rows(x)
-        if axis == 0 and x.ndim == 2:
+        if axis == 0 and x.ndim == 2 and not large:
             return r.columns(x)
     x = as_float(x, r.name)
     axes = _axes(axis, x.ndim, r.name)
-    arranged, order = _arranged(x, axes)
-    return _placed(_reduced(r, arranged), order, x.shape, axes, keepdims)
+    arranged, order = seen_as_rows(x, axes)
+    return placed(reduced(r, arranged), order, x.shape, axes, keepdims)
 
 
 def sum(x: np.ndarray, axis: Axis = None, keepdims: bool = False) -> np.ndarray:
@@ -209,11 +212,11 @@ def var(x: np.ndarray, axis: Axis = None, correction: float = 0, keepdims: bool 
     """Variance: squared deviations from the mean, both in float64, divided by n - correction and rounded once."""
     x = as_float(x, "var")
     axes = _axes(axis, x.ndim, "var")
-    arranged, order = _arranged(x, axes)
+    arranged, order = seen_as_rows(x, axes)
     length = arranged.shape[1]
-    means = _reduced(TOTAL, arranged) / (length or math.nan)
-    total = _reduced(DEVIATION, arranged, means) / (length - correction or math.nan)
-    return _placed(total.astype(x.dtype), order, x.shape, axes, keepdims)
+    means = reduced(TOTAL, arranged) / (length or math.nan)
+    total = reduced(DEVIATION, arranged, means) / (length - correction or math.nan)
+    return placed(total.astype(x.dtype), order, x.shape, axes, keepdims)
 
 
 def _extreme(r: Reduction, ufunc: np.ufunc, x: Any, axis: Axis, keepdims: bool) -> np.ndarray:
@@ -249,14 +252,14 @@ def _position(largest: bool, x: Any, axis: int | None, keepdims: bool) -> np.nda
     axes, by_numpy = _axes(axis, x.ndim, kind.name), np.argmax if largest else np.argmin
     if x.size < LARGE or x.dtype not in (FLOAT32, FLOAT64):
         return by_numpy(x, None if axis is None else axes[0], keepdims=keepdims)
-    arranged, order = _arranged(x, axes)
+    arranged, order = seen_as_rows(x, axes)
     outer, _, inner = arranged.shape
     if inner == 1:      # NumPy is fast along rows
         y = np.empty(outer, np.intp)
         share_rows(lambda rows, out: by_numpy(rows, axis=1, out=out[0]), [arranged[:, :, 0]], [y])
     else:
         y = _apply(kind.columns, [arranged], np.empty((outer, inner))).astype(np.int64)
-    return _placed(y, order, x.shape, axes, keepdims)
+    return placed(y, order, x.shape, axes, keepdims)
 
 
 def argmax(x: np.ndarray, axis: int | None = None, keepdims: bool = False) -> np.ndarray:
@@ -276,7 +279,7 @@ def cumulative_sum(x: np.ndarray, axis: int = 0) -> np.ndarray:
     if x.dtype.kind in "biu":
         return np.cumsum(x, axes[0])
     x = as_float(x, "cumulative_sum")
-    arranged, order = _arranged(x, axes)
+    arranged, order = seen_as_rows(x, axes)
     y = np.empty(arranged.shape, x.dtype)
     if arranged.shape[2] == 1:
         share_rows(RUNNING.rows, [arranged[:, :, 0]], [y[:, :, 0]])

@@ -20,7 +20,9 @@ from typing import Any
 
 import numpy as np
 
-WAIT = 50e-6  # seconds of spinning before a thread sleeps
+# Seconds of spinning before a thread sleeps. Woken from sleep, Linux may put it on the processor of the one who wakes it,
+# and leaves it there if it sleeps again at once: operations of 100 us in a row then ran as on one thread.
+WAIT = 200e-6
 _INT64 = np.dtype(np.int64)
 COMPILED = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 
@@ -154,9 +156,12 @@ class _Pool:
         """Turns of the spinning loop that take as long as a thread may spin."""
         spin = self.compiled.spin[_INT64]
         spin(100)
-        start = time.perf_counter()
-        spin(1000)
-        return max(10, int(1000 * WAIT / (time.perf_counter() - start)))
+        seconds = []
+        for _ in range(5):      # the first turns of a processor that slept are slow
+            start = time.perf_counter()
+            spin(1000)
+            seconds.append(time.perf_counter() - start)
+        return max(10, int(1000 * WAIT / min(seconds)))
 
     def _work(self, worker: int) -> None:
         while (part := self.serve(self.address, worker)) >= 0:
