@@ -35,9 +35,10 @@ class Output:
 
     def __init__(self, linear: Any) -> None:
         weight, bias = linear.weight.data, linear.bias
+        column = np.zeros((len(weight), 1), weight.dtype) if bias is None else bias.data[:, None]
         # The bias as one more row of the matrix, which meets a 1: it costs nothing there.
-        self.matrix = kernels.pack(np.concatenate([weight.T, np.reshape(0 if bias is None else bias.data, (1, -1))]))
-        self.hidden = np.ones((1, len(weight.T) + 1), weight.dtype)
+        self.matrix = kernels.pack(np.concatenate([weight, column], 1).T)
+        self.hidden = np.ones((1, weight.shape[1] + 1), weight.dtype)
 
     def __call__(self, y: np.ndarray) -> Logits:
         """y (N, width) -> logits (N, V)."""
@@ -80,7 +81,7 @@ class Stepping:
         else:
             self._first = first.row_stepper({}, room)
         self._above = None if decoder.above is None else decoder.above.row_stepper(rows=room)
-        self._table, self._output = decoder.embedding.weight.data.copy(), Output(decoder.linear)
+        self._table, self._output = decoder.embedding.weight.data, Output(decoder.linear)
         self._vector = None if decoder.vector_size is None else first.cell.inputs[-1]
 
     def __call__(self, tokens: np.ndarray, state: State) -> tuple[np.ndarray, State]:
