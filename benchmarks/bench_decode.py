@@ -1,7 +1,11 @@
-"""Decoding a recurrent language model: beam search, greedy and sampling, against the usual ways written on torch.
+"""Decoding: beam search, greedy and sampling, against the usual ways written on torch.
 
-Embedding, one LSTM layer, a linear layer to the vocabulary. Both sides have the same weights, and every sentence runs
-to the same length, for nothing ends it: what differs is the work, not how long it goes on.
+    LSTM        a language model: embedding, one LSTM layer, a linear layer to the vocabulary
+    attention   a translation model's decoder over sources of at most 15 words: the same, with general attention after
+                the step, which the next step hears of (Luong 2015, input feeding) or, "no feeding", does not
+
+Both sides have the same weights and the sources read already, and every sentence runs to the same length, for nothing
+ends it: what differs is the work, not how long it goes on.
 
 The peer is batched beam search as it is usually written: B * width rows from the first step on, log-softmax, the scores
 of width * V continuations of a sentence side by side, `topk` of twice the width, ended ones sorted out, the states
@@ -11,6 +15,7 @@ Another model is another entry of MODELS: what makes its weights, its step here,
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from benchmarks.harness import Benchmark, Case
@@ -71,7 +76,85 @@ def lstm_torch(H: int, V: int, B: int, width: int) -> tuple[Callable[..., Any], 
     return step, tuple(torch.from_numpy(part).repeat_interleave(width, 0) for part in memories(H, B))
 
 
-MODELS = {"LSTM": (lstm_ours, lstm_torch)}
+WORDS, EMBEDDING = 15, 256     # of a source at most; width
+
+
+def attention_weights(H: int, V: int) -> dict[str, Any]:
+    """As above; the scores' ten times as large."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+
+    def uniform(*shape: int, scale: float = 1.0) -> Any:
+        return (rng.uniform(-1, 1, shape) * H**-0.5 * scale).astype(np.float32)
+
+    weights = {"embedding": rng.standard_normal((V, EMBEDDING)).astype(np.float32), "query": uniform(2 * H, H),
+               "x": uniform(4, H, EMBEDDING), "attended": uniform(4, H, H), "h": uniform(4, H, H), "b": uniform(4, H),
+               "combine": uniform(H, 3 * H), "combine b": uniform(H), "out": uniform(V, H, scale=10.0),
+               "out b": uniform(V)}
+    weights["out b"][EOS] = -1e4
+    return weights
+
+
+def sources(H: int, B: int) -> tuple[Any, Any]:
+    """What an encoder left of each word, (WORDS, B, 2 H), and how many words there are."""
+    import numpy as np
+
+    rng = np.random.default_rng(2)
+    return rng.normal(0, 0.5, (WORDS, B, 2 * H)).astype(np.float32), rng.integers(WORDS - 4, WORDS + 1, B)
+
+
+def attention_ours(H: int, V: int, B: int, feeding: str | None = "attended") -> tuple[Callable[..., Any], Any]:
+    """Step and state in tinygrad_rnn."""
+    from tinygrad_rnn import no_grad, tensor
+    from tinygrad_rnn.models.decoder import Decoder
+
+    model, w = Decoder(V, EMBEDDING, H, memory_size=2 * H, feeding=feeding, rng=0), attention_weights(H, V)
+    named = {f"W_{gate}_{part}_l0": w[part][k] for k, gate in enumerate("ifgo")
+             for part in (("x", "attended", "h") if feeding else ("x", "h"))}
+    named |= {f"b_{gate}_l0": w["b"][k] for k, gate in enumerate("ifgo")}
+    if feeding:
+        named |= {"W_query_h_l0": w["query"], "W_attended_context_l0": w["combine"][:, :2 * H],
+                  "W_attended_h_l0": w["combine"][:, 2 * H:], "b_attended_l0": w["combine b"]}
+    rest = {} if feeding else {"first.attention.weight_query": w["query"], "first.combine.weight": w["combine"],
+                               "first.combine.bias": w["combine b"]}
+    model.load_state_dict({"embedding.weight": w["embedding"], "linear.weight": w["out"], "linear.bias": w["out b"],
+                           **{f"first.layer.{name}": value for name, value in named.items()}, **rest})
+    states, lengths = sources(H, B)
+    with no_grad():
+        memory = model.first.remember(tensor(states), lengths=lengths)
+        return model.stepper(model.begin(B, [tuple(map(tensor, memories(H, B)))], memory), memory)
+
+
+def attention_torch(H: int, V: int, B: int, width: int, feeding: bool = True) -> tuple[Callable[..., Any], Any]:
+    """Logits and state in torch; the memory as often as there are rows, as toolkits do."""
+    import torch
+
+    w = {name: torch.from_numpy(value) for name, value in attention_weights(H, V).items()}
+    cell = torch.nn.LSTMCell(EMBEDDING + H * feeding, H)
+    read = torch.cat([w["x"], w["attended"]], -1) if feeding else w["x"]
+    cell.load_state_dict({"weight_ih": read.flatten(0, 1), "weight_hh": w["h"].flatten(0, 1),
+                          "bias_ih": w["b"].flatten(), "bias_hh": torch.zeros(4 * H)})
+    states, lengths = map(torch.from_numpy, sources(H, B))
+    memory = states.transpose(0, 1).repeat_interleave(width, 0).contiguous()
+    beyond = (torch.arange(WORDS) >= lengths[:, None]).repeat_interleave(width, 0)
+    linear = torch.nn.functional.linear
+
+    def step(tokens: Any, state: Any) -> tuple[Any, Any]:
+        h, c, *before = state
+        h, c = cell(torch.cat([w["embedding"][tokens], *before], -1), (h, c))
+        energy = torch.bmm(memory, linear(h, w["query"])[:, :, None])[:, :, 0]
+        weights = energy.masked_fill(beyond, float("-inf")).softmax(-1)
+        context = torch.bmm(weights[:, None], memory)[:, 0]
+        attended = torch.tanh(linear(torch.cat([context, h], -1), w["combine"], w["combine b"]))
+        return linear(attended, w["out"], w["out b"]), (h, c, attended) if feeding else (h, c)
+
+    start = [torch.from_numpy(part).repeat_interleave(width, 0) for part in memories(H, B)]
+    return step, (*start, torch.zeros_like(start[0])) if feeding else tuple(start)
+
+
+MODELS = {"LSTM": (lstm_ours, lstm_torch), "attention": (attention_ours, attention_torch),
+          "attention, no feeding": (partial(attention_ours, feeding=None), partial(attention_torch, feeding=False))}
 
 
 # ---- sides ----------------------------------------------------------------------------------------------------------
@@ -153,14 +236,20 @@ def case(how: str, B: int, H: int, V: int, target: float | None, steps: int = ST
                 items=B if how == "beam" else B * steps, targets={} if target is None else {"torch": target})
 
 
-SIZES = ((256, 5_000), (512, 10_000))
+SIZES, TRANSLATING = ((256, 5_000), (512, 10_000)), ((256, 6_000), (512, 8_000))
+FED, UNFED = "attention", "attention, no feeding"
 BENCHMARK = Benchmark(
     title=f"Decoding, float32, {STEPS} tokens a sentence; items: sentences of beams, else tokens",
     sides={"ours": ours, "torch": via_torch},
     cases=[*(case("beam", B, *size, target) for size in SIZES for B, target in ((1, 3.0), (32, 1.5))),
            *(case(how, B, *size, target) for how in ("greedy", "sampling") for size in SIZES
-             for B, target in ((1, 2.0), (64, 1.2)))],
-    toy=[case(how, B, 4, 7, None, 3) for how in ("beam", "greedy", "sampling") for B in (1, 3)],
+             for B, target in ((1, 2.0), (64, 1.2))),
+           *(case("beam", B, *size, target, model=FED) for size in TRANSLATING for B, target in ((1, 3.0), (32, 1.5))),
+           *(case(how, B, *size, target, model=FED) for how in ("greedy", "sampling") for size in TRANSLATING
+             for B, target in ((1, 2.0), (64, 1.2))),
+           *(case("beam", B, *TRANSLATING[0], target, model=UNFED) for B, target in ((1, 3.0), (32, 1.5)))],
+    toy=[case(how, B, 4, 12, None, 3, model) for how in ("beam", "greedy", "sampling") for B in (1, 3)
+         for model in MODELS],
     threads=(2,),
     item="items",
     budget=0.5,

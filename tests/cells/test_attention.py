@@ -207,7 +207,7 @@ def test_texts():
 
 @pytest.mark.parametrize("arguments, message", [
     (("rnn", 4, "cosine"), "score must be one of 'dot', 'general', 'scaled_dot', 'additive', got 'cosine'"),
-    (("rnn", 4, "dot", None, "never"), "feeding must be one of 'attended', 'context', got 'never'"),
+    (("rnn", 4, "dot", None, "never"), "feeding must be one of 'attended', 'context', None, got 'never'"),
     (("rnn", 4, "general", 5), "size is its width 4, got 5"),
     (("rnn", 4, "scaled_dot"), "divides by the square root of the size: give it"),
 ])

@@ -114,11 +114,11 @@ def attend_additive(query: Any, keys: Any, values: Any, mask: Any, v: Any) -> An
 
 # ---- cells that attend -----------------------------------------------------------------------------------------------
 SCORES = ("dot", "general", "scaled_dot", "additive")
-FEEDINGS = ("attended", "context")
+FEEDINGS = ("attended", "context", None)
 
 
 def attentive(cell: Cell, memory_size: int, score: str = "general", size: int | None = None,
-              feeding: str = "attended") -> Cell:
+              feeding: str | None = "attended") -> Cell:
     """The cell, looking at a memory at every step.
 
     Luong's input feeding, "attended", looks with the new output and hands what it made of that to the next step:
@@ -133,6 +133,8 @@ def attentive(cell: Cell, memory_size: int, score: str = "general", size: int | 
         lstm:  i = sigmoid(W(x, context, h_prev) + b) ...
                query = W(h_prev)
 
+    With None it looks as in the first, and the next step does not hear of it.
+
     Parameters
     ----------
     cell : Cell
@@ -144,7 +146,7 @@ def attentive(cell: Cell, memory_size: int, score: str = "general", size: int | 
         additive: the score is v . tanh(query + key).
     size : int, optional
         Width of query and keys, A; for dot and general that of the memory, for additive by default H.
-    feeding : "attended" or "context"
+    feeding : "attended", "context" or None
 
     Returns
     -------
@@ -171,11 +173,11 @@ def attentive(cell: Cell, memory_size: int, score: str = "general", size: int | 
         raise ValueError(f"attentive: {cell.name} has the name {min(taken)!r}, which attention needs: rename it")
     out, x = cell.output, leaf("input", cell.inputs[0])
     fed = leaf("row", "context") if feeding == "context" else leaf("state", State("attended"))
-    graph = _beside(cell, x, fed, "attentive")
+    graph = cell.graph if feeding is None else _beside(cell, x, fed, "attentive")
     width = str(memory_size if score in ("dot", "general") else size or "H")
     widths = {**cell.widths, "keys": width, "values": str(memory_size), "context": str(memory_size),
               "attended": cell.widths.get(out, "H")}
-    looking = out if feeding == "attended" else f"{out}_prev"
+    looking = f"{out}_prev" if feeding == "context" else out
     lines, constants = [], graph.constants
     if score != "dot":
         widths["query"] = width

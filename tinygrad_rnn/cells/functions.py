@@ -67,7 +67,8 @@ class StepKernels(NamedTuple):
     code : callable
         code() -> (forward, backward): each dtype -> address of void(rows, lanes, step, row, first, table).  The table
         holds for each operand: address, bytes of a step, bytes of a row, and the two sizes of a row, (n,) as (n, 1).
-        forward: the arguments, result, kept.  backward: gradient of the result, the arguments, kept, as much room for a
+        forward: the arguments, result, kept, and where an int64 for each row stands: which row of the whole arguments
+        it reads.  backward: gradient of the result, the arguments, kept, as much room for a
         row again, then for each argument with a gradient where that goes: it overwrites those of width-like arguments
         and adds to those of whole ones.
     kept : callable

@@ -59,7 +59,8 @@ class Memory:
     """The arrays of one run, by name.
 
     "record", "y", "adjoint", "carry", "history h", "vectors", "scalars", "input v", "d_input v"; see `find`.
-    For step primitives "whole v", "d_whole v" (B, ...), and "kept 0" (T, B, n), "room 0" (B, n) for the first of them.
+    For step primitives "whole v", "d_whole v" (B, ...), and "kept 0" (T, B, n), "room 0" (B, n) for the first of them,
+    "places" (B,).
     """
 
     def __init__(self, layout: Layout, steps: int, batch: int, dtype: Any) -> None:

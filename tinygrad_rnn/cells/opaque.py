@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 # ---- memory ----------------------------------------------------------------------------------------------------------
 def remember(schedule: Schedule, memory: Memory) -> None:
-    """Memory for what the forward kernels leave: "kept k", (T, B, n)."""
+    """Memory for what the forward kernels leave: "kept k", (T, B, n); and "places", (B,): which row of what is handed on
+    whole each row reads."""
+    if schedule.calls:
+        memory.arrays.setdefault("places", np.arange(memory.batch))
     for call in schedule.calls:
         compiled = STEPS[call.node.op].compiled
         if compiled is not None:
@@ -73,6 +76,7 @@ def write(table: Table, call: Call, memory: Memory, backward: bool) -> None:
     for place, width in [*arguments, (call.result, call.width)]:
         _operand(table, place, width, memory)
     _kept(table, f"kept {call.number}", memory)
+    table.address("places")
 
 
 def _operand(table: Table, place: Place, width: int, memory: Memory) -> None:
@@ -96,7 +100,8 @@ def _kept(table: Table, name: str, memory: Memory) -> None:
 
 # ---- NumPy rows ------------------------------------------------------------------------------------------------------
 def _values(call: Call, memory: Memory, step: int, rows: int) -> list[np.ndarray]:
-    return [memory.arrays[f"whole {p.name}"][:rows] if p.group == "whole" else memory.rows(p, step, width, rows)
+    places = memory.arrays["places"][:rows]
+    return [memory.arrays[f"whole {p.name}"][places] if p.group == "whole" else memory.rows(p, step, width, rows)
             for p, width in zip(call.args, call.widths)]
 
 

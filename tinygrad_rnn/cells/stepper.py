@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,8 @@ from .schedule import row_column
 
 if TYPE_CHECKING:
     from .cell import Cell
+
+NOTHING: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class CompiledStepper:
@@ -65,17 +68,32 @@ class CompiledStepper:
         y: np.ndarray = self._y[0]
         return y
 
-    def from_state(self, x: np.ndarray, state: Sequence[np.ndarray]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    def from_state(self, x: np.ndarray, state: Sequence[np.ndarray], inputs: Mapping[str, np.ndarray] = NOTHING,
+                   places: np.ndarray | None = None) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         """One step from any state: n rows, at most the batch -> their outputs, and the state after.
 
-        x : (n, D);  state : in the order of cell.carried, (n, width) each
+        x : (n, D);  state : in the order of cell.carried, (n, width) each;  inputs : (n, width) each
+        places : (n,) int64, which row of what `share` was given each row reads
         """
         rows = len(x)
         self._x[:rows] = x
         for own, value in zip(self._states, state):
             own[:rows] = value
+        for name, value in inputs.items():
+            self._inputs[name][0, :rows] = value
+        if places is not None:
+            self._memory.arrays["places"][:rows] = places
         self._run(rows)
         return self._y[0, :rows], tuple([value[:rows].copy() for value in self._after])
+
+    def share(self, whole: Mapping[str, np.ndarray]) -> None:
+        """What is handed on whole, (sentences, ...), for steps from any state."""
+        self._hand_on(whole)
+
+    def kept(self, rows: int) -> np.ndarray:
+        """What the cell's first step primitive left of the last step, (rows, n): the weights of attention."""
+        left: np.ndarray = self._memory.arrays["kept 0"][0, :rows]
+        return left.copy()
 
     def _hand_on(self, given: Mapping[str, np.ndarray]) -> None:
         """Put whole inputs where the step finds them; another shape needs another program."""
@@ -110,15 +128,22 @@ class ReadableStepper:
     def __init__(self, cell: Cell, parameters: Mapping[str, np.ndarray]) -> None:
         self._cell, self._parameters = cell, parameters
         self.state: tuple[np.ndarray, ...] = ()
+        self._whole: Mapping[str, np.ndarray] = NOTHING
 
     def __call__(self, x: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """One step: (B, D) -> the output (B, width)."""
         y, self.state = self._step(x, self.state, inputs)
         return y
 
-    def from_state(self, x: np.ndarray, state: Sequence[np.ndarray]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    def from_state(self, x: np.ndarray, state: Sequence[np.ndarray], inputs: Mapping[str, np.ndarray] = NOTHING,
+                   places: np.ndarray | None = None) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         """See `CompiledStepper`."""
-        return self._step(x, state, {})
+        whole = {name: value if places is None else value[places] for name, value in self._whole.items()}
+        return self._step(x, state, {**inputs, **whole})
+
+    def share(self, whole: Mapping[str, np.ndarray]) -> None:
+        """See `CompiledStepper`."""
+        self._whole = whole
 
     def _step(self, x: np.ndarray, state: Sequence[np.ndarray],
               inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:

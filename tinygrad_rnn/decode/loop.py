@@ -29,7 +29,7 @@ from .state import Carrier
 class Logits:
     """What a `step` may return in place of log-probabilities: scores (N, V) that log_softmax makes such.
 
-    Most decoders look at a few tokens of each row, whose log-probabilities can be had without writing down all others.
+    Or what a method `logits` of it returns, which is then called in its place. Most decoders look at a few tokens of each row, whose log-probabilities can be had without writing down all others.
     """
 
     scores: Any
@@ -72,7 +72,8 @@ class Loop:
                  max_length: Any, adjusters: Iterable[Adjuster] = (), stop: Callable[[list[int]], bool] | None = None,
                  objective: Objective | None = None, coverage: Coverage | None = None,
                  carrier: Callable[[Any], Any] = Carrier) -> None:
-        self.who, self.step, self.state, self.strategy = who, step, state, strategy
+        self.who, self.state, self.strategy = who, state, strategy
+        self.step = getattr(step, "logits", step)
         self.adjusters, self.stop, self.coverage = list(adjusters), stop, coverage
         self.objective = Objective() if objective is None else objective
         self.carrier = carrier(state)

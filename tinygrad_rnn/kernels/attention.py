@@ -7,7 +7,8 @@
 
 Each function is void(rows, lanes, step, row, first, table), as the units of `units.py` are, so that `sequence.run`
 calls it between them. The table says where its operands stand, five integers each: address, bytes of a step, bytes of a
-row, and the two sizes of a row, (n,) as (n, 1) or (S, n), which are contiguous.
+row, and the two sizes of a row, (n,) as (n, 1) or (S, n), which are contiguous. Forward, the address of an integer for
+each row follows: which row of the memory it looks at, so that the hypotheses of a sentence share one.
 
 Sums over the memory run in its order and leave nothing out, so a row's result does not depend on how far its batch is
 padded.
@@ -29,7 +30,8 @@ class Operand:
     def __init__(self, e: Emit, table: Int, number: int, step: Int, row: Int) -> None:
         at = table + number * OPERAND
         self.stride, self.rows, self.columns = (e.load_int(at + k) for k in (16, 24, 32))
-        self.address = e.load_int(at) + step * e.load_int(at + 8) + row * self.stride
+        self.base = e.load_int(at) + step * e.load_int(at + 8)
+        self.address = self.base + row * self.stride
 
 
 # ---- parts -----------------------------------------------------------------------------------------------------------
@@ -118,14 +120,15 @@ def masked_softmax(e: Emit, scores: Int, mask: Int, n: Int) -> None:
 # ---- forward ---------------------------------------------------------------------------------------------------------
 def _forward(additive: bool) -> Compiled:
     def kernel(e: Emit, rows: Int, lanes: Int, step: Int, row: Int, first: Int, table: Int) -> None:
-        """query, keys, values, mask[, v], context, weights."""
+        """query, keys, values, mask[, v], context, weights; places."""
         given = [Operand(e, table, k, step, row) for k in range(7 if additive else 6)]
         query, keys, values, mask, *rest = given
         context, weights = rest[-2:]
+        places = e.load_int(table + len(given) * OPERAND) + row * 8
 
-        def one(_: Int, *at: Int) -> list[Int]:
-            q, k, v, m, *more = at
-            c, a = more[-2:]
+        def one(number: Int, q: Int, c: Int, a: Int) -> list[Int]:
+            place = e.load_int(places + number * 8)
+            k, v, m, *more = (o.base + place * o.stride for o in (keys, values, mask, *rest[:-2]))
 
             def term(byte: Int, lanes: Mask | None) -> Any:
                 shared = e.load(q + byte, lanes)
@@ -137,9 +140,9 @@ def _forward(additive: bool) -> Compiled:
             products(e, k, keys.rows, keys.columns, keys.columns * e.size, term, a)
             masked_softmax(e, a, m, keys.rows)
             mixture(e, a, v, values.rows, values.columns, values.columns * e.size, c)
-            return [p + o.stride for p, o in zip(at, given)]
+            return [p + o.stride for p, o in zip((q, c, a), (query, context, weights))]
 
-        e.loop(rows, one, *(o.address for o in given))
+        e.loop(rows, one, *(o.address for o in (query, context, weights)))
 
     return native(kernel, f"attention_forward_{'additive' if additive else 'dot'}")
 

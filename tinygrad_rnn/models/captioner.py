@@ -19,7 +19,8 @@ from ..autograd.tensor import constant
 from ..cells import Cell
 from ..nn.checks import as_tensor, features
 from ..random import Rng
-from .decoder import Decoder, State, arrays_of, chosen_cell
+from .decoder import Decoder, State, chosen_cell
+from .stepping import arrays_of
 from .teaching import mean_loss, read_own, reading
 
 

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from .. import nn
-from ..autograd import Tensor, no_grad, ops
+from ..autograd import ops
 from ..autograd.tensor import constant
 from ..cells import Cell, catalogue, conditioned
-from ..decode.state import PLACE
 from ..nn.attention import Memory
 from ..nn.checks import as_tensor, positive, same_dtype
 from ..random import Rng
+from .stepping import Stepping
 
 State = dict[str, Any]
 
@@ -173,87 +173,27 @@ class Decoder(nn.Module):
         return self.linear(y[0]), state
 
     # ---- inference --------------------------------------------------------------------------------------------------
-    def stepper(self, state: State, memory: Memory | None = None) -> tuple[Callable[..., Any], State]:
+    def stepper(self, state: State, memory: Memory | None = None,
+                weights: bool = False) -> tuple[Callable[..., Any], State]:
         """The model for `tinygrad_rnn.decode`: (step, state), without a tape and with the weights packed once.
 
         step(tokens (N,), state) -> (log-probabilities (N, V), state); every array of the state has N as its first axis,
         and may be reordered, repeated and shortened along it.
+
+        Parameters
+        ----------
+        state : from `begin`
+        memory : what `remember` gave
+        weights : bool
+            state["attention"], (N, S), says where the last step looked, as a coverage penalty and `replace_unknown` ask.
+
+        Raises
+        ------
+        ValueError
+            If weights are asked for, and it attends to nothing.
         """
-        return Stepping(self, memory), {**arrays_of(state), PLACE: np.arange(len(state["first"][0].data))}
-
-
-class Stepping:
-    """Steps of a decoder for inference; later changes of its parameters do not show."""
-
-    def __init__(self, decoder: Decoder, memory: Memory | None) -> None:
-        self._decoder, self._mode = decoder, decoder.training
-        self._memory = None if memory is None else Memory(*map(_plain, memory))
-        self._rows: np.ndarray | None = None        # of the memory, as last read
-        self._read: Memory | None = None
-        self._steppers: dict[int, list[Any]] = {}   # by batch
-
-    def __call__(self, tokens: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-        """tokens (N,), state -> log-probabilities (N, V), state."""
-        d, tokens = self._decoder, np.asarray(tokens)
-        if d.attends and d.first.score == "location":
-            return self._on_the_tape(tokens, state)
-        steppers = self._of(len(tokens))
-        x = d.embedding.weight.data[tokens]
-        after: State = dict(state)
-        inputs: dict[str, Any] = {}
-        if d.vector_size is not None:
-            inputs = {d.first.cell.inputs[-1]: state["vector"]}
-            if not d.every_step:
-                after["vector"] = np.zeros_like(state["vector"])
-        layer = steppers[0]
-        with no_grad():
-            if d.attends:
-                memory = self._remembered(state[PLACE])
-                if d.first.feeding is not None:
-                    inputs = self._inputs
-            layer.state = tuple(s[None] for s in _plain(state["first"]))
-            y = layer(x, **inputs)
-            after["first"] = tuple(s[0] for s in layer.state)
-            if d.attends and d.first.feeding is None:
-                context, _ = d.first.attention(constant(y), memory)
-                y = d.first._combined(context, constant(y)).data
-            if d.above is not None:
-                above = steppers[1]
-                above.state = tuple(np.stack(s) for s in zip(*_plain(state["above"])))
-                y = above(y)
-                after["above"] = list(zip(*above.state))
-            found = ops.log_softmax(d.linear(constant(y)), axis=-1).data
-        return found, after
-
-    def _of(self, batch: int) -> list[Any]:
-        """The steppers of the layers for a batch."""
-        if batch not in self._steppers:
-            d = self._decoder
-            first = d.first.layer if d.attends else d.first
-            self._steppers[batch] = [layer.stepper(batch=batch) for layer in (first, d.above) if layer is not None]
-        return self._steppers[batch]
-
-    def _remembered(self, rows: np.ndarray) -> Memory:
-        """The memory of each row: the same arrays as long as the rows are the same."""
-        if self._memory is None:
-            raise ValueError("Decoder: it attends to a memory: give one")
-        if self._rows is None or not np.array_equal(rows, self._rows):
-            self._rows, self._read = np.array(rows), Memory(*(part[rows] for part in self._memory))
-            self._inputs = {n: _plain(v) for n, v in self._decoder.first.inputs(self._read).items()}
-        assert self._read is not None
-        return self._read
-
-    def _on_the_tape(self, tokens: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-        """Location-aware attention, a step of the layers themselves."""
-        sentence = state[PLACE]
-        mode = self._decoder.training
-        self._decoder.eval()
-        with no_grad():
-            scores, after = self._decoder.step(tokens, {n: v for n, v in state.items() if n != PLACE},
-                                               self._remembered(sentence))
-            found = ops.log_softmax(scores, axis=-1).data
-        self._decoder.train(mode)
-        return found, {**arrays_of(after), PLACE: sentence}
+        step = Stepping(self, state, memory, weights)
+        return step, step.state
 
 
 def _layered(layer: nn.Recurrent, x: Any, states: Sequence[Any], lengths: Any, inputs: Any) -> tuple[Any, list[Any]]:
@@ -261,18 +201,3 @@ def _layered(layer: nn.Recurrent, x: Any, states: Sequence[Any], lengths: Any, i
     given = tuple(ops.stack(list(column)) for column in zip(*states))
     y, after = layer(x, given, lengths, **inputs)
     return y, list(zip(*(ops.unstack(part) for part in after)))
-
-
-def _plain(value: Any) -> Any:
-    """Tensors, nested in tuples, lists and dicts, as arrays."""
-    if isinstance(value, dict):
-        return {name: _plain(v) for name, v in value.items()}
-    if isinstance(value, (tuple, list)):
-        return type(value)(map(_plain, value))
-    return value.data if isinstance(value, Tensor) else value
-
-
-def arrays_of(state: State) -> State:
-    """A state off the tape."""
-    found: State = _plain(state)
-    return found

@@ -23,6 +23,7 @@ from .. import kernels, nn
 from ..autograd import Tensor, no_grad
 from ..decode import Logits
 from ..metrics import perplexity
+from .stepping import Output
 
 State = tuple[Tensor, Tensor]
 
@@ -102,20 +103,12 @@ class Decoder:
 
     def __init__(self, model: LanguageModel) -> None:
         self.layer = model.lstm.row_stepper()
-        self.table = model.embedding.weight.data.copy()
-        weight, bias = model.linear.weight.data, model.linear.bias
-        # The bias as one more row of the matrix, which meets a 1: it costs nothing there.
-        self.matrix = kernels.pack(np.concatenate([weight.T, np.reshape(0 if bias is None else bias.data, (1, -1))]))
-        self.hidden = np.ones((1, len(weight.T) + 1), weight.dtype)
+        self.table, self.output = model.embedding.weight.data.copy(), Output(model.linear)
 
     def __call__(self, tokens: np.ndarray, state: Any) -> tuple[Logits, Any]:
         """One step."""
-        output, state = self.layer(kernels.take_rows(self.table, tokens), state)
-        if len(tokens) > len(self.hidden):
-            self.hidden = np.ones((len(tokens), self.hidden.shape[1]), self.hidden.dtype)
-        hidden = self.hidden[:len(tokens)]
-        hidden[:, :-1] = output
-        return Logits(kernels.matmul(hidden, self.matrix)), state
+        y, state = self.layer(kernels.take_rows(self.table, tokens), state)
+        return self.output(y), state
 
 
 def detach(state: Any) -> Any:

@@ -170,7 +170,7 @@ class EncoderDecoder(nn.Module):
         return found
 
     @no_grad()
-    def stepper(self, source: Any, lengths: Any = None) -> tuple[Callable[..., Any], State]:
+    def stepper(self, source: Any, lengths: Any = None, *, weights: bool = False) -> tuple[Callable[..., Any], State]:
         """The model as decoding takes it, for these sources: (step, state); see `Decoder.stepper`."""
         mode = self.training
         self.eval()
@@ -178,7 +178,7 @@ class EncoderDecoder(nn.Module):
             state, memory = self.encode(source, lengths)
         finally:
             self.train(mode)
-        return self.decoder.stepper(state, memory)
+        return self.decoder.stepper(state, memory, weights)
 
     def _check_batch(self, state: State, target: np.ndarray) -> None:
         batch = state["first"][0].shape[0]

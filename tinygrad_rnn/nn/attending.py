@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tensor, ops
+from ..autograd import Tensor, no_grad, ops
 from ..autograd.tensor import constant
 from ..cells import Cell, attentive
 from ..cells.attention import attention_weights
@@ -28,6 +28,7 @@ from .checks import as_tensor, positive
 from .linear import Linear
 from .module import Module
 from .recurrent import Recurrent
+from .stepper import RowStepper
 
 State = tuple[Any, ...]
 # All steps of additive attention at once, without the (T, B, S, A) numbers between: a cell that carries nothing.
@@ -119,6 +120,47 @@ class Attending(Module):
         widths = {"attended": self.output_size, "weights": places}
         return tuple(given[name] if name in given else constant(np.zeros((batch, widths[name]), dtype))
                      for name in self.states)
+
+    def row_stepper(self, memory: Memory, state: State, rows: int = 1) -> tuple[RowStepper, State]:
+        """Inference one step at a time from any state, for any number of rows of this memory: see `RowStepper`.
+
+        Without feeding the layer is rewritten as one that looks after its step, as a single step may, and what it gave
+        is one more state.
+
+        Parameters
+        ----------
+        memory : of arrays
+        state : arrays in the order of `states`, to begin with
+
+        Returns
+        -------
+        the stepper, and the state as that orders it: its only layer's
+
+        Raises
+        ------
+        ValueError
+            For location-aware attention.
+        """
+        if self.score == "location":
+            raise ValueError("row_stepper: location-aware attention runs on the tape, step by step")
+        layer = self.layer
+        if self.feeding is None:
+            cell = attentive(self.base, self.memory_size, self.score, self.attention.size, None)
+            layer = Recurrent(cell, layer.input_size, layer.hidden_size, fused=layer.fused).astype(layer.first.dtype)
+            layer.load_state_dict({name: value.data for name, value in self._as_one().items()})
+        with no_grad():
+            whole = {name: np.asarray(getattr(v, "data", v)) for name, v in self.inputs(memory).items()}
+        given = {"attended": np.zeros((len(state[0]), self.output_size), state[0].dtype), **dict(zip(self.states, state))}
+        return layer.row_stepper(whole, rows), tuple(given[name] for name in layer.cell.states)
+
+    def _as_one(self) -> dict[str, Any]:
+        """The parameters of layer, attention and combination, as those of one cell."""
+        found = dict(self.layer.named_parameters())
+        out, context, y = self.base.output, self.combine.weight[:, :self.memory_size], slice(self.memory_size, None)
+        if self.score != "dot":
+            found[f"W_query_{out}_l0"] = self.attention.weight_query
+        return {**found, "W_attended_context_l0": context, f"W_attended_{out}_l0": self.combine.weight[:, y],
+                "b_attended_l0": self.combine.bias}
 
     # ---- forward ----------------------------------------------------------------------------------------------------
     def forward(self, x: Any, memory: Any, state: State | None = None, lengths: Any = None, *, mask: Any = None,

@@ -191,9 +191,9 @@ class Stack(Module):
         """
         return Stepper(self, state, batch)
 
-    def row_stepper(self) -> RowStepper:
+    def row_stepper(self, whole: Mapping[str, np.ndarray] | None = None, rows: int = 1) -> RowStepper:
         """Inference one step at a time from any state, for any number of rows: see `RowStepper`."""
-        return RowStepper(self)
+        return RowStepper(self, whole, rows)
 
     # ---- layout -----------------------------------------------------------------------------------------------------
     def _checked(self, x: Any) -> tuple[Any, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from ..autograd import Tensor
 from ..autograd.primitive import as_array
 from ..autograd.tensor import constant
 from ..cells.sequence import compiled
-from ..cells.stepper import CompiledStepper, ReadableStepper
+from ..cells.stepper import NOTHING, CompiledStepper, ReadableStepper
 from .checks import as_tensor, positive, same_dtype
 
 if TYPE_CHECKING:
@@ -92,14 +93,24 @@ class Stepper:
             below.append(y + below[-1] if layer.skip == "residual" and k else y)
         return below[-1].copy() if array.ndim == 2 else below[-1][0].copy()
 
-    def from_state(self, x: np.ndarray, state: Any) -> tuple[np.ndarray, tuple[tuple[np.ndarray, ...], ...]]:
+    def from_state(self, x: np.ndarray, state: Any, inputs: Mapping[str, np.ndarray] = NOTHING,
+                   places: np.ndarray | None = None) -> tuple[np.ndarray, tuple[tuple[np.ndarray, ...], ...]]:
         """One step of up to `batch` rows from a state of theirs; see `RowStepper`."""
         below, after, skip = [x], [], self._layer.skip
         for k, (step, one) in enumerate(zip(self._steps, state)):
-            y, new = step.from_state(np.concatenate(below, -1) if skip == "dense" else below[-1], one)
+            y, new = step.from_state(np.concatenate(below, -1) if skip == "dense" else below[-1], one, inputs, places)
             after.append(new)
             below.append(y + below[-1] if skip == "residual" and k else y)
         return below[-1], tuple(after)
+
+    def share(self, whole: Mapping[str, np.ndarray]) -> None:
+        """What the cell reads whole, for `from_state`."""
+        for step in self._steps:
+            step.share(whole)
+
+    def kept(self, rows: int) -> np.ndarray:
+        """The attention weights of the last step, (rows, S), of a layer whose cell attends."""
+        return self._steps[-1].kept(rows)
 
     def _further(self, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
         """The further inputs as arrays."""
@@ -125,24 +136,31 @@ class RowStepper:
 
     Parameters
     ----------
-    layer : RNN, LSTM, GRU or Recurrent, not bidirectional, of a cell without further inputs
+    layer : RNN, LSTM, GRU or Recurrent, not bidirectional
+    whole : dict of arrays (B, ...), optional
+        What the cell reads whole, as keys and values of attention, for B sentences: it stays where it is, and each row
+        says which of them it belongs to. Needed where the cell has further inputs; {} if they are all one row a step.
+    rows : int
+        For so many there is room from the beginning; more pack the weights anew.
 
     Raises
     ------
     ValueError
-        For another layer.
+        For another layer, and one whose cell has further inputs without `whole`.
     """
 
-    def __init__(self, layer: Stack) -> None:
-        if len(layer.cell.inputs) > 1:
+    def __init__(self, layer: Stack, whole: Mapping[str, np.ndarray] | None = None, rows: int = 1) -> None:
+        if len(layer.cell.inputs) > 1 and (whole is None or set(whole) != set(layer.cell.whole)):
             further = ", ".join(layer.cell.inputs[1:])
-            raise ValueError(f"row_stepper: the cell has further inputs, {further}; use stepper")
-        self._layer, self._room = layer, 0
-        self._make(1)
+            raise ValueError(f"row_stepper: the cell has further inputs, {further}; use stepper, or give whole=, a dict "
+                             f"of those that are read whole: {', '.join(sorted(layer.cell.whole)) or 'none'}")
+        self._layer, self._room, self._whole = layer, 0, dict(whole or {})
+        self._make(rows)
 
     def _make(self, room: int) -> None:
         """Steps for up to so many rows."""
         self._stepper, self._room = Stepper(self._layer, None, room), room
+        self._stepper.share(self._whole)
 
     def start(self, state: Any = None, batch: int = 1) -> tuple[tuple[np.ndarray, ...], ...]:
         """The layer's state (num_layers, B, H), or what it is, as rows; zeros for None."""
@@ -150,13 +168,18 @@ class RowStepper:
         return tuple(tuple(np.asarray(_array(value), dtype) for value in one)
                      for one in self._layer.unpacked(state, batch, True))
 
-    def __call__(self, x: np.ndarray, state: Any) -> tuple[np.ndarray, tuple[tuple[np.ndarray, ...], ...]]:
+    def __call__(self, x: np.ndarray, state: Any, inputs: Mapping[str, np.ndarray] = NOTHING,
+                 places: np.ndarray | None = None) -> tuple[np.ndarray, tuple[tuple[np.ndarray, ...], ...]]:
         """One step.
 
         Parameters
         ----------
         x : array (N, D) in the layer's dtype
         state : as `start` and this function give it
+        inputs : dict of arrays (N, width)
+            Further inputs of the cell.
+        places : (N,) int64
+            Which of the B sentences each row belongs to; None: one row each, in order.
 
         Returns
         -------
@@ -166,7 +189,11 @@ class RowStepper:
             raise ValueError(f"row_stepper: x must have shape (N, D), D = {self._layer.input_size}, got {x.shape}")
         if len(x) > self._room:
             self._make(max(len(x), 2 * self._room))     # twice as many: few calls pack the weights anew
-        return self._stepper.from_state(x, state)
+        return self._stepper.from_state(x, state, inputs, places)
+
+    def kept(self, rows: int) -> np.ndarray:
+        """The attention weights of the last step, (rows, S), of a layer whose cell attends and is compiled."""
+        return self._stepper.kept(rows)
 
 
 def _array(x: Any) -> np.ndarray:
