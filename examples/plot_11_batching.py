@@ -162,7 +162,8 @@ race("source", 1)       # the first run loads what was compiled
 runs = {strategy: race(strategy, 1 if FAST else 6) for strategy in (*STRATEGIES, "bucket")}
 common = min(curve[-1, 0] for curve, *_ in runs.values())
 figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-print(f"strategy        letters/s  padding of sources, targets  held-out loss after {common:.1f} s, after the last pass")
+print("strategy        letters/s  padding of sources, targets  "
+      f"held-out loss after {common:.1f} s, after the last pass")
 for strategy, (curve, rate, (of_sources, of_targets)) in runs.items():
     axes.semilogy(*curve.T, marker=".", label=strategy)
     then = np.interp(common, *curve.T)

@@ -282,12 +282,12 @@ verdicts.plot()
 plt.show()
 
 # %%
-# Above the diagonal the search failed, below it the model did. With a beam of ten hardly anything is left above. But look
-# at what the court calls an error: whatever is not the one sentence that it was given.
+# Above the diagonal the search failed, below it the model did. With a beam of ten hardly anything is left above. But
+# look at what the court calls an error: whatever is not the one sentence that it was given.
 
 guilty = [(number, case) for number, case in zip(test.tolist(), verdicts.cases) if case.fault == "model"]
 innocent = sum(text(case.found.tokens) in wanted[number] for number, case in guilty)
-print(f"{innocent} of {len(guilty)} model errors are right numbers that leave out the 'and', as a teacher in three does")
+print(f"{innocent} of {len(guilty)} model errors are right numbers without their 'and', as a teacher in three says it")
 
 # %%
 # An analysis is as good as its references. What remains is wrong because we trained for a few seconds with teachers who
