@@ -186,6 +186,11 @@ def test_fitting_again_begins_anew() -> None:
 
 
 # ---- what it learns --------------------------------------------------------------------------------------------------
+needs_jit = pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"),
+                               reason="a million pairs are too many for Python")
+
+
+@needs_jit
 def test_topics_are_recovered(threads) -> None:
     """Words of ten topics, a sentence of one topic each: neighbours must be of the own topic."""
     tg.set_num_threads(2)
@@ -202,7 +207,7 @@ def test_topics_are_recovered(threads) -> None:
         assert (nearest == topics[:, None]).mean() > 0.97, settings
 
 
-@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"), reason="a million pairs need the JIT")
+@needs_jit
 def test_products_of_rows_are_shifted_pmi() -> None:
     """Levy and Goldberg 2014: at the optimum of skip-gram, x_c . o_w = log(p(w, c) / (p(w) noise(c))) - log K."""
     rng = np.random.default_rng(1)
