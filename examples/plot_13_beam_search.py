@@ -302,7 +302,7 @@ one = decoder(model, test[:1])
 print(f"the number is {test[0]}")
 for drawn in decode.sample(*one, **ENDS, temperature=1.0, top_p=0.95, num_return=4, rng=0)[0]:
     print(f"    drawn     {drawn.log_prob:7.3f}  {text(drawn.tokens)}")
-for varied in decode.beam_search(*one, **ENDS, width=6, diversity_groups=3, diversity=1.0, n_best=3)[0]:
+for varied in decode.beam_search(*one, **ENDS, width=6, diversity_groups=3, diversity=1.0, n_best=6)[0]:
     print(f"    diverse   {varied.log_prob:7.3f}  {text(varied.tokens)}")
 rules = [adjusters.Suppress([SPEECH.index("and")]), adjusters.MinLength(4), adjusters.NoRepeatNgram(1)]
 for obeying in decode.beam_search(*one, **ENDS, adjusters=rules, n_best=2)[0]:

@@ -35,7 +35,8 @@ def toy(text: str) -> str:
 def run(arguments: list[str], folder: Path) -> str:
     """Run Python in an empty folder, with compiled code, as a reader does; its standard output."""
     done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, encoding="utf-8",
-                          env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "NUMBA_DISABLE_JIT": "0"})
+                          env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error",
+                                            "NUMBA_DISABLE_JIT": "0"})
     assert done.returncode == 0, f"{arguments}:\n{done.stderr}"
     return done.stdout
 
