@@ -17,6 +17,7 @@ def markdown(result: Result) -> str:
     for table in result["tables"]:
         parts.append(f"## {table['threads']} thread{'s' * (table['threads'] > 1)}")
         parts.append(full_table(result, table))
+        parts += [f"{row['label']}:\n\n{notes_table(row)}" for row in table["rows"] if many_notes(row)]
         parts += [f"Geometric mean of the ratios: {text}" for text in [mean_line(table)] if text]
     parts += [f"{side}: run with {', '.join(f'{name}={value}' for name, value in variables.items())}."
               for side, variables in result["environment"].items() if variables]
@@ -56,13 +57,25 @@ def full_row(result: Result, row: Mapping[str, Any], rounds: int) -> dict[str, s
     if "share_of_ceiling" in row:
         cells["of the FMA ceiling"] = f"{row['share_of_ceiling']:.0%} of {row['ceiling_gflops']:.0f}"
     for side, figures in row["sides"].items():
-        for note, value in figures["notes"].items():
+        for note, value in {} if many_notes(row) else figures["notes"].items():
             cells[f"{side}, {note}"] = f"{value:.4g}"
     if row["targets"]:
         cells["target"] = targets_text(row)
     cells["first call"] = " / ".join(duration(figures["first_s"]) for figures in row["sides"].values())
     cells["quiet rounds"] = f"{row['quiet_rounds']}/{rounds}"
     return cells
+
+
+def many_notes(row: Mapping[str, Any]) -> bool:
+    """More than fit beside the times of a row: they get a table of their own."""
+    return sum(len(figures["notes"]) for figures in row["sides"].values()) > 12
+
+
+def notes_table(row: Mapping[str, Any]) -> str:
+    """What the sides of a row noted, a line a side."""
+    notes = list(dict.fromkeys(note for figures in row["sides"].values() for note in figures["notes"]))
+    return grid([["", *notes]] + [[side, *(f"{figures['notes'][note]:.4g}" if note in figures["notes"] else ""
+                                           for note in notes)] for side, figures in row["sides"].items()])
 
 
 def targets_text(row: Mapping[str, Any]) -> str:

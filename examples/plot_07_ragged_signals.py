@@ -82,10 +82,12 @@ np.testing.assert_array_equal(h.numpy()[0], np.stack([output.numpy()[n - 1, row]
 print("NaN in the padding, none in the result:", bool(np.isfinite(output.numpy()).all()))
 
 # %%
-# A row neither knows nor cares who else is in its batch. Alone it gives the same bits:
+# A row neither knows nor cares who else is in its batch. Alone it gives the same bits. (Only NumPy's products, which
+# stand in for the kernels under ``NUMBA_DISABLE_JIT=1``, promise none.)
 
 alone, _ = layer(signals[2][:, None])
-np.testing.assert_array_equal(alone.numpy()[:, 0], output.numpy()[:lengths[2], 2])
+compiled = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+np.testing.assert_allclose(alone.numpy()[:, 0], output.numpy()[:lengths[2], 2], rtol=0, atol=0 if compiled else 1e-6)
 
 # %%
 # Batches that waste little

@@ -19,6 +19,7 @@ see where it looks, find what a look costs, and let it read its own words while 
 
 import os
 import time
+import tracemalloc
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -254,39 +255,53 @@ plt.show()
 # %%
 # What a look costs
 # -----------------
-# Every written word looks at every read one: :math:`T_y T_x` scores, quadratic in the length of a sentence that is
+# Every written word looks at every read one: :math:`T_x T_y` scores, quadratic in the length of a sentence that is
 # translated into one as long. The recurrence itself is linear. So there is a length beyond which looking is most of
-# the work, in time and, for the weights that the backward pass needs, in memory.
+# the work, in time and in memory. Computed: for *B* sentences, scores or weights are
+#
+# .. math:: 4 \, B \, T_x T_y \text{ bytes},
+#
+# and the backward pass needs three such arrays: the scores, what the mask leaves of them, and the weights. Measured:
+# the clock, and what Python's own account of memory, ``tracemalloc``, says is held after the forward pass.
 
 
-@tg.no_grad()
-def seconds(run, repetitions=3):
-    """The fastest of some runs."""
-    found = []
-    for _ in range(repetitions):
+def cost(layer, n, size=8):
+    """MiB that a forward pass leaves for the backward pass, and its seconds, the fewest of three."""
+    x = tg.tensor(np.random.default_rng(n).normal(size=(n, size, 64)).astype(np.float32), requires_grad=True)
+    tracemalloc.start()
+    kept = layer(x)                 # the first pass of this length: memory is taken anew
+    held = tracemalloc.get_traced_memory()[0] / 2**20
+    tracemalloc.stop()
+    del kept
+    seconds = []
+    for _ in range(3):
         started = time.perf_counter()
-        run()
-        found.append(time.perf_counter() - started)
-    return min(found)
+        layer(x)
+        seconds.append(time.perf_counter() - started)
+    return held, min(seconds)
 
 
-lengths_ = [16, 32] if FAST else [50, 100, 200, 400, 800, 1600]
-rng = np.random.default_rng(0)
-lstm, attention = nn.LSTM(64, 64), nn.Attention(64, 64)
-costs = np.array([[seconds(lambda x=x: lstm(x)), seconds(lambda x=x: attention(x, x)), 4 * n * n * 8 / 2**20]
-                  for n in lengths_ for x in [rng.normal(size=(n, 8, 64)).astype(np.float32)]])
+lengths_ = np.array([16, 32]) if FAST else (200 * 2**(np.arange(7) / 2)).astype(int)     # to 1600
+lstm, attention = nn.LSTM(64, 64, rng=0), nn.Attention(64, 64, rng=0)
+layers = {"LSTM": lstm, "attention": lambda x: attention(x, x)}
+for layer in layers.values():
+    cost(layer, 3)                  # loads what was compiled
+costs = {name: np.array([cost(layer, n) for n in lengths_.tolist()]).T for name, layer in layers.items()}
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-left.loglog(lengths_, 1e3 * costs[:, 0], "o-", label="LSTM")
-left.loglog(lengths_, 1e3 * costs[:, 1], "o-", label="attention")
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+for name, (held, seconds) in costs.items():
+    left.loglog(lengths_, 1e3 * seconds, "o-", label=name)
+    right.loglog(lengths_, held, "o-", label=f"{name}, measured")
+right.loglog(lengths_, 3 * 4 * 8 * lengths_**2 / 2**20, "k--", label="attention, computed")
 left.set(xlabel="words read and written", ylabel="milliseconds, 8 sentences")
+right.set(xlabel="words read and written", ylabel="MiB held, 8 sentences")
 left.legend()
-right.loglog(lengths_, costs[:, 2], "o-", color="tab:orange")
-right.set(xlabel="words read and written", ylabel="MiB of weights")
+right.legend()
 plt.show()
 if not FAST:
-    growth = np.log(costs[-1, :2] / costs[-3, :2]) / np.log(lengths_[-1] / lengths_[-3])
-    print("time grows with the length to the power {:.2f} (LSTM), {:.2f} (attention)".format(*growth))
+    for name, both in costs.items():
+        powers = np.log(both[:, -1] / both[:, 2]) / np.log(lengths_[-1] / lengths_[2])
+        print("{}: memory grows with the length to the power {:.2f}, time to the power {:.2f}".format(name, *powers))
 
 # %%
 # Reading its own words

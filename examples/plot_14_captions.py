@@ -200,6 +200,9 @@ for name, model in tellers.items():
     print(f"told {name}: {right / told:.0%} of what was told is said, {wrong} values are made up")
 
 # %%
+# What was said once has to be kept through the whole sentence, in a memory that has other things to hold; a card on the
+# table has not. Here the decoder that is told at every step forgets less and makes up less.
+#
 # Watch first, then tell
 # ----------------------
 # A film is a sequence of feature vectors. S2VT (Venugopalan 2015) is one stack of two layers for both halves of the

@@ -13,6 +13,7 @@ from tinygrad_rnn import Tensor, nn, tensor
 from tinygrad_rnn.autograd import checkpoint, grad, hessian
 from tinygrad_rnn.autograd.node import Node
 from tinygrad_rnn.autograd.replay import Draws, generator
+from tinygrad_rnn.cells.compiled import WITHOUT_JIT
 
 RNG = np.random.default_rng(6)
 X = RNG.standard_normal((5, 2, 4)).astype(np.float32)
@@ -185,7 +186,8 @@ def test_it_keeps_the_inputs_alone() -> None:
         return most / x.data.nbytes
 
     assert peak(plain) > 60
-    assert peak(checkpoint) < 8 + 8 + 5, "eight states between blocks, one block, some gradients"
+    some = 8 if WITHOUT_JIT else 5      # NumPy makes an array of each part of a rule
+    assert peak(checkpoint) < 8 + 8 + some, "eight states between blocks, one block, some gradients"
 
 
 def test_nothing_is_left_behind() -> None:

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_rnn as t
@@ -70,6 +70,20 @@ def test_every_score_and_feeding(score, feeding, jit):
     for kind, options in KINDS.items():
         p = looking(cell, **options)
         assert worst(by_kernel(p, jit), by_steps(p)) < 1e-9, kind
+
+
+@pytest.mark.parametrize("feeding", FEEDINGS)
+@pytest.mark.parametrize("score", ["dot", "general", "additive"])
+@given(st.integers(0, 10 ** 6), st.sampled_from([0.3, 1.0, 30.0]))
+@settings(max_examples=12)
+def test_any_sizes_and_scores(score, feeding, seed, spread):
+    """Values and gradients; scores of thousands, where an exponential that is not shifted would overflow."""
+    rng = np.random.default_rng(seed)
+    T, B, S, H, D = (int(n) for n in rng.integers(1, [5, 5, 12, 20, 6]))
+    cell = attentive(CATALOGUE["lstm"], H, score, H, feeding)
+    p = looking(cell, S=S, seed=seed, T=T, B=B, H=H, D=D, lengths=rng.integers(1, T + 1, B).tolist())
+    p.inputs["keys"] *= spread
+    assert worst(by_kernel(p, jit=not WITHOUT_JIT), by_steps(p)) < 1e-9
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.decode.small import BOS, EOS, MODELS, every_sentence, ranked, rows
@@ -51,6 +51,17 @@ def test_a_beam_of_width_one_is_greedy(kind, seed, dtype, V, T, alpha) -> None:
     for (greedy,), (beam,) in zip(found, beams):
         assert greedy.tokens == beam.tokens and greedy.token_log_probs == beam.token_log_probs
         assert greedy.score == greedy.log_prob == beam.log_prob
+
+
+@given(KINDS, SEEDS)
+@settings(max_examples=10)
+def test_defaults_are_those_of_the_sheet(kind, seed) -> None:
+    step, state = MODELS[kind](30, 3, seed)
+    found = decode.beam_search(step, state, **ENDS, max_length=6)
+    assert found == decode.beam_search(step, state, **ENDS, max_length=6, width=10, alpha=0.7, length_penalty="power",
+                                       n_best=1, coverage=None, diversity_groups=1, patience=1.0)
+    for (best,) in found:
+        assert best.score == pytest.approx(best.log_prob / len(best.tokens)**0.7)
 
 
 @given(KINDS, SEEDS, DTYPES, st.integers(2, 30), st.integers(1, 8), st.sampled_from([1e-9, 1e-30, 5e-324]))

@@ -1,5 +1,7 @@
 """Sampling: the probabilities of whole sentences, the streams of random numbers, streaming."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -29,6 +31,37 @@ def test_sentences_come_as_often_as_they_are_likely(by, temperature) -> None:
     for tokens, log_probs in sentences:
         p = np.exp(sum(log_probs))
         # Five standard deviations of a binomial count, and one of the rarest.
+        assert abs(counts.pop(tuple(tokens), 0) - n * p) <= 5 * np.sqrt(n * p * (1 - p)) + 1
+    assert not counts
+
+
+def left(p: np.ndarray, top_k: int = 9, top_p: float = 1.0, min_p: float = 0.0) -> np.ndarray:
+    """Probabilities of the tokens that truncation leaves: k, then p, then min_p, written out."""
+    order = sorted(range(len(p)), key=lambda token: -p[token])[:top_k]
+    whole, reached, kept = sum(p[token] for token in order), 0.0, []
+    for token in order:
+        if reached < top_p * whole and p[token] >= min_p * p[order[0]]:
+            kept.append(token)
+        reached += p[token]
+    return np.array([p[token] if token in kept else 0 for token in range(len(p))]) / sum(p[token] for token in kept)
+
+
+@pytest.mark.parametrize("options", [dict(top_k=2), dict(top_p=0.6), dict(min_p=0.4), dict(top_k=3, top_p=0.8),
+                                     dict(top_k=3, top_p=0.9, min_p=0.2)], ids=str)
+def test_truncation_leaves_what_it_says_in_its_proportions(options) -> None:
+    step, state = recurrent(4, 1, 4)
+    n, temperature = 3000, 1.3
+    (drawn,) = decode.sample(step, state, **ENDS, max_length=2, temperature=temperature, num_return=n, rng=1, **options)
+    counts = Counter(tuple(one.tokens) for one in drawn)
+
+    def truncated(log_probs, _):
+        with np.errstate(divide="ignore"):
+            return np.log(left(np.exp(log_softmax(log_probs / temperature)), **options))
+
+    sentences = every_sentence(step, state, 0, 2, truncated)
+    assert len(sentences) < len(every_sentence(step, state, 0, 2))
+    for tokens, log_probs in sentences:
+        p = np.exp(sum(log_probs))
         assert abs(counts.pop(tuple(tokens), 0) - n * p) <= 5 * np.sqrt(n * p * (1 - p)) + 1
     assert not counts
 

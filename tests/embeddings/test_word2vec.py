@@ -24,6 +24,8 @@ def language(sentences: int, words: int = 30, seed: int = 0) -> list[list[str]]:
 
 CORPUS = language(40)
 SMALL = dict(vector_size=20, min_count=1, epochs=2, rng=3, sample=0.02, alpha=0.05, window=3, negative=4)
+needs_jit = pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"),
+                               reason="there are no shards without the JIT, and many pairs take Python minutes")
 
 
 def digest(model: Word2Vec) -> str:
@@ -114,6 +116,7 @@ def test_one_worker_repeats_itself() -> None:
     assert digest(generator) == digest(a)
 
 
+@needs_jit
 def test_one_shard_is_one_worker(monkeypatch) -> None:
     monkeypatch.setattr(training, "SHARDS", 1)
     monkeypatch.setattr(training, "ROUND", 17)
@@ -123,6 +126,7 @@ def test_one_shard_is_one_worker(monkeypatch) -> None:
         assert digest(Word2Vec(**SMALL | settings, deterministic=True).fit(CORPUS)) == digest(one)
 
 
+@needs_jit
 def test_hogwild_learns_what_one_worker_learns(threads) -> None:
     tg.set_num_threads(2)
     corpus = language(300)
@@ -186,6 +190,7 @@ def test_fitting_again_begins_anew() -> None:
 
 
 # ---- what it learns --------------------------------------------------------------------------------------------------
+@needs_jit
 def test_topics_are_recovered(threads) -> None:
     """Words of ten topics, a sentence of one topic each: neighbours must be of the own topic."""
     tg.set_num_threads(2)
@@ -202,6 +207,7 @@ def test_topics_are_recovered(threads) -> None:
         assert (nearest == topics[:, None]).mean() > 0.97, settings
 
 
+@needs_jit
 def test_products_of_rows_are_shifted_pmi() -> None:
     """Levy and Goldberg 2014: at the optimum of skip-gram, x_c . o_w = log(p(w, c) / (p(w) noise(c))) - log K."""
     rng = np.random.default_rng(1)

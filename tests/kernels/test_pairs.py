@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinygrad_rnn.cells.compiled import WITHOUT_JIT
 from tinygrad_rnn.kernels import pairs, shards
 from tinygrad_rnn.kernels.llvm import vector_bytes
 
@@ -56,6 +57,7 @@ def test_a_step_is_three_small_products(dtype, softmax, bag, m, n, size, seed) -
     assert loss[0] - 3 == pytest.approx(nats, rel=near["rtol"], abs=10 * near["atol"])
 
 
+@pytest.mark.skipif(WITHOUT_JIT, reason="without the JIT there are no shards")
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(0, 99))
 def test_shards_are_merged_by_the_formula(count, parts, seed) -> None:
     rng = np.random.default_rng(seed)

@@ -4,10 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tinygrad_rnn import models, nn, no_grad, optim
 from tinygrad_rnn.cells import Cell, catalogue
-from tinygrad_rnn.data import pad
+from tinygrad_rnn.cells.compiled import WITHOUT_JIT
+from tinygrad_rnn.data import PairBatches, pad
 from tinygrad_rnn.models.seq2seq import plot_attention
 from tinygrad_rnn.models.teaching import drawn, read_own
 
@@ -96,16 +99,62 @@ def test_attention_maps(options, rng):
     assert np.array_equal(weights, model.attention_weights(source, target, lengths, target_lengths))     # no dropout
 
 
-def test_padding_and_the_batch_do_not_matter(rng):
-    model = built(dtype=np.float32, num_layers=2)
-    source, target, lengths, target_lengths = batch(rng)
+@pytest.mark.parametrize("options", WAYS, ids=IDS)
+@given(st.integers(0, 10**6))
+@settings(max_examples=4)
+def test_padding_and_the_batch_do_not_matter(options, seed):
+    """Not by a bit where the kernels are compiled: a row alone is the row in its batch, at once and step by step."""
+    rng = np.random.default_rng(seed)
+    hidden_size, B, S, T = (int(rng.integers(*between)) for between in ((2, 40), (1, 9), (1, 20), (2, 9)))
+    options = {**options, "hidden_size": hidden_size}
+    model = built(dtype=[np.float32, np.float64][seed % 2], **{**options, "embedding_size": hidden_size})
+    source, target, lengths, target_lengths = batch(rng, B, S, T)
     together = model(source, target, lengths, target_lengths).numpy()
-    for row in range(4):
-        alone = model(source[:lengths[row], row:row + 1], target[:target_lengths[row], row:row + 1]).numpy()[:, 0]
-        np.testing.assert_allclose(alone, together[:target_lengths[row], row], atol=2e-6)
+    step, state = model.stepper(source, lengths)
+    first, state = step(target[0], state)
+    stepped = [first, step(target[1], state)[0]]
+    for row in range(B):
+        read, written = source[:lengths[row], row:row + 1], target[:target_lengths[row], row:row + 1]
+        same(model(read, written).numpy()[:, 0], together[:target_lengths[row], row])
+        step, state = model.stepper(read)
+        for words, expected in zip(target[:2, row:row + 1], stepped):
+            found, state = step(words, state)
+            same(found[0], expected[row])
     other = source.copy()
-    other[np.arange(5)[:, None] >= lengths] = V + 1
+    other[np.arange(S)[:, None] >= lengths] = V + 1
     assert np.array_equal(model(other, target, lengths, target_lengths).numpy(), together)
+
+
+def same(one, other):
+    """Bit for bit; NumPy's product, without the JIT, promises no bits."""
+    if WITHOUT_JIT:
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    else:
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("score", ["general", "additive", None])
+def test_the_last_batch_is_padded_and_padding_is_not_learned(score, rng):
+    """As Algorithm 1 is printed, it leaves the last, smaller batch as it is, and fills up with the end token; here that
+    batch is padded as the others, and no padding counts in the loss, nor in a gradient."""
+    model = built(score=score)
+    sources = [rng.integers(3, V + 2, n) for n in (3, 5, 1, 4, 2)]
+    targets = [np.array([BEGIN, *rng.integers(3, V, n), END]) for n in (1, 4, 2, 3, 5)]
+    found = []
+    for padding in (0, END):
+        batches = list(PairBatches(sources, targets, 3, strategy="shuffle", padding=padding, rng=0))
+        (last,) = (batch for batch in batches if len(batch.pairs) == 2)
+        longest = max(len(targets[k]) for k in last.pairs)
+        assert len(last.target) == longest and any(len(targets[k]) < longest for k in last.pairs)
+        model.zero_grad()
+        loss = model.loss(last.source, last.target, last.source_lengths, last.target_lengths)
+        loss.backward()
+        found.append([loss.item(), *(p.grad.numpy().copy() for p in model.parameters())])
+    for a, b in zip(*found):
+        assert np.array_equal(a, b)
+    alone = [(model.loss(sources[k][:, None], targets[k][:, None]).item(), len(targets[k]) - 1) for k in last.pairs]
+    losses, words = zip(*alone)
+    assert math.isclose(found[0][0], np.average(losses, weights=words), rel_tol=1e-9)
 
 
 def test_fifty_pairs_are_learned_by_heart():

@@ -77,6 +77,7 @@ def outputs(plan: Plan, bits: int, centre: int, groups: int) -> Iterator[tuple[l
             yield rows, np.array([1] + [0] * (len(rows) - 1), np.float32)
 
 
+@np.errstate(over="ignore", invalid="ignore")       # of steps that are too large: it is said after the pass
 def train(plan: Plan, epoch: int, begin: int, end: int, totals: np.ndarray) -> None:
     """Train on the windows around ids[begin:end]; add their loss in nats, and the number of pairs, to `totals`."""
     objective = softmax_loss if plan.objective == "softmax" else logistic_loss

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import FLOAT32, FLOAT64
-from .gemm import products, matmul
+from .gemm import matmul, products
 from .threads import pool_address, run
 
 ALONE = 1 << 16     # numbers that one thread copies, and products that it computes, alone
