@@ -1,9 +1,10 @@
 """word2vec against gensim's: words a second of training, and the memory that a fit takes.
 
-One epoch over 20 MB of Wikipedia where TINYGRAD_RNN_DATA has it, otherwise over invented words. Reading the corpus and
-counting its words is left out on both sides; gensim reads its fastest way, `corpus_file`. The rows of several passes
-over the same process see vectors that have learned already, which changes no step's work.
-Memory: the peak of a whole fit, less what stood after a warm-up on a small corpus.
+Passes over the first 7 MB of the Wikipedia file where TINYGRAD_RNN_DATA has it, otherwise over invented words.  Reading
+the corpus and counting its words is left out on both sides; gensim reads its fastest way, `corpus_file`.  The rows of
+several passes over the same process see vectors that have learned already, which changes no step's work.
+Memory: the peak of a fit of the whole file, less what stood after a warm-up on a small corpus.
+Deterministic mode is a side of its own: its "ratio" is its time over that of our other mode, at most 1.5 by its target.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 
 from benchmarks.harness import Benchmark, Case, Seconds
 
+WIKI, LETTERS, WORDS = 3_462_359, 6, 1_200_000       # words of the file; bytes of a word; words of a pass
 SETTINGS = dict(vector_size=100, window=5, negative=5, sample=1e-3, min_count=5)
 
 
@@ -23,9 +25,12 @@ def corpus(words: int) -> Path:
     import numpy as np
 
     real = Path(os.environ.get("TINYGRAD_RNN_DATA", "")) / "wiki" / "enwiki20m.txt"
-    if real.is_file() and words > 1_000_000:
+    if real.is_file() and words >= WIKI:
         return real
     path = Path(tempfile.gettempdir()) / f"tinygrad_rnn-bench-{os.getuid()}-{words}.txt"
+    if real.is_file() and words > 10_000:
+        path.write_bytes(real.read_bytes()[:LETTERS * words])
+        return path
     ids = np.minimum(np.random.default_rng(1).zipf(1.3, words), 30_000)
     path.write_text("\n".join(" ".join(f"w{k}" for k in line) for line in np.split(ids, range(300, words, 300))) + "\n")
     return path
@@ -40,8 +45,10 @@ def memory(what: str) -> float:
     return int(line.split()[1]) / 1024
 
 
-def noted(fit: Callable[[Path], Any], step: Callable[[], Seconds], words: int) -> Callable[[], Seconds]:
-    """The step, with the memory of a whole fit."""
+def peak(fit: Callable[[Path], Any], words: int) -> dict[str, float]:
+    """Note of the memory of a whole fit; none for 0 words."""
+    if not words:
+        return {}
     fit(corpus(5000))
     before = memory("VmRSS")
     try:
@@ -49,11 +56,10 @@ def noted(fit: Callable[[Path], Any], step: Callable[[], Seconds], words: int) -
     except OSError:
         before = float("nan")
     fit(corpus(words))
-    step.notes = {"peak MB": round(memory("VmHWM") - before, 1)}        # type: ignore[attr-defined]
-    return step
+    return {"peak MB": round(memory("VmHWM") - before, 1)}
 
 
-def ours(words: int, model: str, shared: bool, deterministic: bool = False) -> Callable[[], Seconds]:
+def ours(words: int, model: str, shared: bool, whole: int, deterministic: bool = False) -> Callable[[], Seconds]:
     """The library."""
     import time
 
@@ -63,6 +69,7 @@ def ours(words: int, model: str, shared: bool, deterministic: bool = False) -> C
     def fresh() -> Word2Vec:
         return Word2Vec(**SETTINGS, model=model, shared_negatives=shared, deterministic=deterministic, epochs=1, rng=1)
 
+    notes = peak(lambda path: fresh().fit(path, progress=False), whole)
     trained = fresh().fit(corpus(words), progress=False)
     ids = Sentences(corpus(words), progress=False).encode(trained.vocabulary)
 
@@ -71,15 +78,16 @@ def ours(words: int, model: str, shared: bool, deterministic: bool = False) -> C
         trained._begin(ids, (), False)
         return Seconds(time.perf_counter() - begin)
 
-    return noted(lambda path: fresh().fit(path, progress=False), step, words)
+    step.notes = notes      # type: ignore[attr-defined]
+    return step
 
 
-def ours_deterministic(words: int, model: str, shared: bool) -> Callable[[], Seconds]:
+def ours_deterministic(words: int, model: str, shared: bool, whole: int) -> Callable[[], Seconds]:
     """The library, the same bits each time."""
-    return ours(words, model, shared, True)
+    return ours(words, model, shared, whole, True)
 
 
-def via_gensim(words: int, model: str, shared: bool) -> Callable[[], Seconds]:
+def via_gensim(words: int, model: str, shared: bool, whole: int) -> Callable[[], Seconds]:
     """gensim, whose noise words are always drawn for each pair."""
     import os
     import time
@@ -92,7 +100,7 @@ def via_gensim(words: int, model: str, shared: bool) -> Callable[[], Seconds]:
         return Word2Vec(corpus_file=str(path), **SETTINGS, sg=int(model == "skipgram"), epochs=1, workers=threads,
                         seed=1)
 
-    trained = fit(Path(path))
+    notes, trained = peak(fit, whole), fit(Path(path))
 
     def step() -> Seconds:
         begin = time.perf_counter()
@@ -100,23 +108,23 @@ def via_gensim(words: int, model: str, shared: bool) -> Callable[[], Seconds]:
                       epochs=1)
         return Seconds(time.perf_counter() - begin)
 
-    return noted(fit, step, words)
+    step.notes = notes      # type: ignore[attr-defined]
+    return step
 
 
-def case(label: str, words: int, model: str, shared: bool, target: float) -> Case:
-    """A row. A ratio of 1 / 1.5 against our own deterministic mode would be too slow: it is the other's time."""
-    return Case(label, {"words": words, "model": model, "shared": shared}, items=words, targets={"gensim": target})
+def case(label: str, words: int, model: str, shared: bool, target: float, whole: int = 0) -> Case:
+    """A row; with the memory of a fit of so many words."""
+    parameters = {"words": words, "model": model, "shared": shared, "whole": whole}
+    return Case(label, parameters, items=words, targets={"gensim": target})
 
-
-WIKI = 3_462_359        # words of the file
 
 BENCHMARK = Benchmark(
     title="word2vec, 100 dimensions, window 5, 5 noise words",
     sides={"ours": ours, "ours, deterministic": ours_deterministic, "gensim": via_gensim},
-    cases=[case("skip-gram, noise shared by a window", WIKI, "skipgram", True, 3.0),
-           case("skip-gram, noise for each pair", WIKI, "skipgram", False, 1.8),
-           case("CBOW", WIKI, "cbow", True, 2.0)],
-    toy=[case("skip-gram", 3000, "skipgram", True, 3.0), case("CBOW", 3000, "cbow", True, 2.0)],
+    cases=[case("skip-gram, noise shared by a window", WORDS, "skipgram", True, 3.0, whole=WIKI),
+           case("skip-gram, noise for each pair", WORDS, "skipgram", False, 1.8),
+           case("CBOW", WORDS, "cbow", True, 2.0)],
+    toy=[case("skip-gram", 3000, "skipgram", True, 3.0, whole=3000), case("CBOW", 3000, "cbow", True, 2.0)],
     threads=(2,),
     item="words",
     rounds=3,

@@ -41,6 +41,28 @@ def test_an_alias_table_has_the_distribution_that_it_was_made_of(weights) -> Non
     np.testing.assert_allclose(got, p, atol=1e-8)
 
 
+@given(st.integers(1, 9), st.floats(-0.5, 1.0), st.sampled_from([1, 30, 129, 700]), st.integers(0, 99))
+def test_dealt_noise_has_the_distribution_and_belongs_to_one_shard(shards, exponent, words, seed) -> None:
+    counts = np.sort(np.random.default_rng(seed).zipf(1.5, words).clip(max=10**6))[::-1]
+    p = sampling.noise_probability(counts, exponent)
+    tables, lengths, common = sampling.deal(p, shards)
+    got = np.zeros((shards, words))
+    for s in range(shards):
+        n = lengths[s]
+        own = np.array([k if k < common else common + s + shards * (k - common) for k in range(n)])
+        kept = (tables[s, :n, 0].astype(float) + 1) / 2**32 / n
+        np.add.at(got[s], own, kept)
+        np.add.at(got[s], tables[s, :n, 1], 1 / n - kept)
+    np.testing.assert_allclose(got.mean(0), p, rtol=sampling.UNEVEN * shards, atol=1e-8)
+    np.testing.assert_allclose(got.sum(1), 1)
+    assert common == words or (((got > 1e-9).sum(0) == 1)[common:]).all()
+    assert common == words or shards > 1 and common == sampling.COMMON
+
+
+def test_many_words_are_dealt_out() -> None:
+    assert sampling.deal(sampling.noise_probability(1000 / np.arange(1, 3000), 0.75), 4)[2] == sampling.COMMON
+
+
 def chi_square(observed: np.ndarray, expected: np.ndarray) -> float:
     """In standard deviations above its mean."""
     free = len(observed) - 1

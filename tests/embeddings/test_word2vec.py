@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tinygrad_rnn as tg
-from tinygrad_rnn.embeddings import Word2Vec, training, word2vec
+from tinygrad_rnn.embeddings import Word2Vec, sampling, training, word2vec
 from tinygrad_rnn.embeddings.plan import table
 
 
@@ -89,9 +89,9 @@ def test_pairs_are_those_of_the_definition() -> None:
     model = Spy(**settings)
     model.fit(sentences)
     pairs = sum(sum(1 for j in range(len(s)) if 0 < abs(i - j) <= 2) for s in sentences for i in range(len(s)))
-    counted = np.zeros(2)
+    counted = np.zeros(3)
     trainer = training.Trainer(model._plan(np.array([0, 1, 2, 3, -1, 4, -1, 0, 1, -1], np.int32)), 1, False)
-    assert list(trainer.stretch(0, 0, counted)) == [10] and counted[1] == pairs == 12
+    assert list(trainer.stretch(0, 0, counted)) == [10] and counted[2] == pairs == 12 and counted[0] == 10
 
 
 # ---- reproducible ----------------------------------------------------------------------------------------------------
@@ -99,6 +99,8 @@ def test_pairs_are_those_of_the_definition() -> None:
                                       dict(objective="hierarchical")])
 def test_deterministic_mode_gives_the_same_bits_for_any_number_of_workers(monkeypatch, threads, settings) -> None:
     monkeypatch.setattr(training, "ROUND", 20)
+    monkeypatch.setattr(sampling, "COMMON", 6)      # the others are dealt out
+    monkeypatch.setattr(sampling, "UNEVEN", 1)
     found = set()
     for workers in (1, 2, 3):
         tg.set_num_threads(workers)
@@ -142,7 +144,8 @@ class Stop(Exception):
 @pytest.mark.parametrize("settings", [dict(workers=1), dict(deterministic=True)])
 @pytest.mark.parametrize("when", [1, 3, 5])
 def test_an_interrupted_fit_goes_on_bit_by_bit(monkeypatch, tmp_path, settings, when) -> None:
-    for module, name, value in ((training, "CHUNK", 40), (training, "ROUND", 10), (word2vec, "STRETCH", 120)):
+    for module, name, value in ((training, "CHUNK", 40), (training, "ROUND", 10), (word2vec, "STRETCH", 120),
+                                (training, "STRETCH", 120)):
         monkeypatch.setattr(module, name, value)
     whole = Word2Vec(**SMALL, **settings).fit(CORPUS)
     calls, places = itertools.count(1), []
@@ -161,6 +164,41 @@ def test_an_interrupted_fit_goes_on_bit_by_bit(monkeypatch, tmp_path, settings, 
     assert digest(resumed.resume(CORPUS)) == digest(whole)      # nothing is left to do
     with pytest.raises(ValueError, match="not the corpus that the fit was begun with"):
         Word2Vec.load(tmp_path / "model").resume(CORPUS[1:])
+
+
+@pytest.mark.parametrize("settings", [dict(workers=1), dict(deterministic=True, model="cbow")])
+def test_an_interrupt_at_any_moment_loses_and_repeats_nothing(monkeypatch, settings) -> None:
+    """Ctrl-C is raised before one instruction of the loop over the corpus after another."""
+    for name, value in (("CHUNK", 40), ("ROUND", 10), ("STRETCH", 120)):
+        monkeypatch.setattr(training, name, value)
+    corpus = CORPUS[:12]
+    whole, left, reached = Word2Vec(**SMALL, **settings).fit(corpus), 0, 0
+    loop = {Word2Vec._run.__code__, training.Trainer.stretch.__code__, training.Trainer._compiled.__code__}
+
+    def trace(frame, event, _):
+        nonlocal left
+        if frame.f_code not in loop:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+        return trace
+
+    for first in range(1, 10_000, 37):
+        model, left = Word2Vec(**SMALL, **settings), first
+        sys.settrace(trace)
+        try:
+            model.fit(corpus)
+        except KeyboardInterrupt:
+            reached += 1
+        finally:
+            sys.settrace(None)
+        if left > 0:
+            break       # the fit was over first
+        assert digest(model.resume(corpus)) == digest(whole), first
+    assert reached > 10
 
 
 def test_callbacks_see_every_epoch() -> None:

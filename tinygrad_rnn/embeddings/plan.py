@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .huffman import Tree
+from .sampling import alias_table
 
 LINE = 64       # bytes: rows begin where lines of the cache do
 
@@ -25,8 +26,10 @@ class Plan:
         The corpus, END after each sentence.
     inner, outer : float32 ndarrays (V, width), (V', width)
         The rows that predict, and those of outputs: words, or nodes of the tree.  `width` is whole vectors.
-    keep, noise : uint32 ndarrays (V,), (V, 2)
-        Thresholds of subsampling, and the alias table of noise words.
+    keep : uint32 ndarray (V,)
+        Thresholds of subsampling.
+    noise_probability : float64 ndarray (V,)
+        The distribution of noise words; `noise`, a uint32 ndarray (V, 2), is its alias table.
     tree : Tree, optional
         For hierarchical softmax.
     objective : str
@@ -35,7 +38,7 @@ class Plan:
         CBOW; the mean of a bag; noise words shared by a window; windows of a drawn width.
     window, negative : int
     alpha, min_alpha : float
-        Learning rate at the first and the last position of the run; linear between them.
+        Learning rate at the first and the last position of the run.
     epochs : int
     seed, passes : int
         What the random streams are derived from: the model's seed, and how many passes it had made before this run.
@@ -45,7 +48,7 @@ class Plan:
     inner: np.ndarray
     outer: np.ndarray
     keep: np.ndarray
-    noise: np.ndarray
+    noise_probability: np.ndarray
     tree: Tree | None
     objective: str
     bag: bool
@@ -60,16 +63,21 @@ class Plan:
     seed: int
     passes: int
     labels: np.ndarray = field(init=False)
+    noise: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
+        self.noise = alias_table(self.noise_probability)
         positives = self.tree.labels if self.tree else np.ones(1, np.float32)
         self.labels = np.zeros(len(positives) + self.negative + 64, np.float32)   # a kernel reads whole vectors
         self.labels[:len(positives)] = positives
 
     def rate(self, epoch: int) -> tuple[float, float]:
-        """(a, b): the learning rate at position p of a pass is a + b p."""
-        slope = (self.min_alpha - self.alpha) / (self.epochs * len(self.ids))
-        return self.alpha + slope * epoch * len(self.ids), slope
+        """(a, b): the learning rate at position p of a pass is a + b p.
+
+        At the end of pass k of n it has fallen by the share (k/n)^2 of its way, within a pass linearly.
+        """
+        start, end = (self.alpha + (self.min_alpha - self.alpha) * (k / self.epochs)**2 for k in (epoch, epoch + 1))
+        return start, (end - start) / len(self.ids)
 
     @functools.cache    # noqa: B019
     def key(self, epoch: int) -> int:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 ALWAYS = 2**32 - 1
+COMMON = 128        # words that may be noise of any shard
+UNEVEN = 0.01       # of the weight of a shard's own words, what one of them may have at most
 
 
 def keep_probability(counts: np.ndarray, sample: float) -> np.ndarray:
@@ -73,3 +75,40 @@ def alias_table(probability: np.ndarray) -> np.ndarray:
         if share[more] < 1:
             small.append(large.pop())
     return np.ascontiguousarray(np.stack([threshold, alias], axis=1))
+
+
+def deal(probability: np.ndarray, shards: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Noise words dealt out to shards, so that what one of them draws no other does: frequent words aside.
+
+    The first words are common to all, the others go around.  Each shard draws common words with their probability, and
+    its own with their share of what is left; so over all shards a word comes up with its probability, within UNEVEN.
+    Where the words are too few, or their weights too uneven for that, all are common.
+
+    Parameters
+    ----------
+    probability : float64 ndarray (V,)
+    shards : int
+
+    Returns
+    -------
+    tables : uint32 ndarray (shards, n, 2)
+        Alias tables.  Slot k is the word k if that is common, of the others the word common + s + shards (k - common);
+        aliases are words.
+    lengths : int64 ndarray (shards,)
+        Of each table.
+    common : int
+        How many words are.
+    """
+    words, rest = len(probability), probability[COMMON:]
+    uneven = shards == 1 or not len(rest) or rest.max() * shards > UNEVEN * rest.sum()
+    common = words if uneven else COMMON
+    owned = [np.concatenate([np.arange(common), np.arange(common + s, words, shards)]) for s in range(shards)]
+    lengths = np.array([len(own) for own in owned], np.int64)
+    tables = np.zeros((shards, lengths.max(), 2), np.uint32)
+    for s, own in enumerate(owned):
+        share = probability[own]
+        if common < words:
+            share[common:] *= rest.sum() / share[common:].sum()
+        found = alias_table(share)
+        tables[s, :len(own), 0], tables[s, :len(own), 1] = found[:, 0], own[found[:, 1]]
+    return tables, lengths, common

@@ -19,7 +19,7 @@ from .huffman import huffman_tree
 from .keyed_vectors import KeyedVectors
 from .plan import Plan, check, table
 from .progress import Bar
-from .sampling import alias_table, keep_probability, noise_probability, thresholds
+from .sampling import keep_probability, noise_probability, thresholds
 from .store import read, write
 from .training import STRETCH, Trainer
 
@@ -60,7 +60,9 @@ class Word2Vec:
         CBOW: the mean of the context rows, or their sum.  As in word2vec, each context word is moved by the whole
         gradient with respect to that mean, not by its share of it.
     alpha, min_alpha : float
-        Learning rate at the beginning and at the end; it falls linearly with the position in the corpus.
+        Learning rate at the beginning and at the end.  Within a pass it falls linearly; at the end of pass k of n it has
+        fallen by the share (k/n)^2 of its way, later than with word2vec's k/n, which stops learning too early where
+        the corpus is small.  (gensim's falls later too: with several workers on a file, each counts its own part only.)
     epochs : int
         Passes over the corpus.
     workers : int, optional
@@ -102,9 +104,9 @@ class Word2Vec:
         check(self.parameters)
         self.seed = entropy(rng)
         self.loss_history: list[float] = []
-        self.epoch = self.position = 0
         self._passes = 0                    # of former fits, which their random streams belong to
-        self._totals = np.zeros(2)          # of the pass that is under way: loss, pairs
+        self._progress = np.zeros(3)        # positions of this fit; loss and pairs of the pass that is under way
+        self._length = 0                    # positions of a pass
         self._corpus = ""                   # what tells one corpus from another
         self._vocabulary: Vocabulary | None = None
         self._vectors: KeyedVectors | None = None
@@ -136,7 +138,7 @@ class Word2Vec:
         """
         sentences = Sentences(corpus, progress=progress)
         self._vocabulary = self._words_of(sentences)
-        self._passes, self.loss_history = 0, []
+        self.loss_history = []
         self._inner, self._outer = table(0, self.vector_size), table(0, self.vector_size)
         ids = sentences.encode(self._vocabulary)
         del sentences           # its numbers and its rare words make room for the tables
@@ -152,12 +154,12 @@ class Word2Vec:
         if self._vocabulary is None:
             return self.fit(corpus, callbacks, progress)
         sentences = Sentences(corpus, progress=progress)
-        self._vocabulary = self._vocabulary.extended(sentences.counts, self.min_count, self.max_vocab_size)
-        self._passes += self.epoch
+        vocabulary = self._vocabulary.extended(sentences.counts, self.min_count, self.max_vocab_size)
+        ids = sentences.encode(vocabulary)
+        del sentences
+        self._vocabulary = vocabulary
         if self.objective == "hierarchical":
             self._outer = table(0, self.vector_size)
-        ids = sentences.encode(self._vocabulary)
-        del sentences
         self._grow()
         return self._begin(ids, callbacks, progress)
 
@@ -187,7 +189,7 @@ class Word2Vec:
         return Vocabulary(sentences.counts, self.min_count, self.max_vocab_size)
 
     def _grow(self) -> None:
-        """Rows for words that have none: small random numbers inside, zeros outside, as word2vec begins."""
+        """Rows for words that have none: small random numbers inside, zeros outside."""
         words, size = len(self._words), self.vector_size
         rows = max(1, words - 1) if self.objective == "hierarchical" else words
         known, inner, outer = len(self._inner), table(words, size), table(rows, size)
@@ -195,20 +197,19 @@ class Word2Vec:
         outer[:len(self._outer)] = self._outer
         start = stream(self.seed, f"rows from {known}")
         for row in inner[known:, :size]:        # one by one, since they are drawn in float64
-            row[:] = start.uniform(-0.5, 0.5, size) / size
+            row[:] = start.uniform(-1, 1, size) / size
         self._inner, self._outer = inner, outer
 
     def _begin(self, ids: np.ndarray, callbacks: Sequence[Callback], progress: bool | None) -> Self:
-        self.epoch = self.position = 0
-        self._totals[:] = 0
-        self._corpus = _digest(ids)
+        self._passes, self._length, self._corpus = len(self.loss_history), len(ids), _digest(ids)
+        self._progress[:] = 0
         return self._run(ids, callbacks, progress)
 
     def _plan(self, ids: np.ndarray) -> Plan:
         counts = self._words.counts
         return Plan(
             ids, self._inner, self._outer, thresholds(keep_probability(counts, self.sample)),
-            alias_table(noise_probability(counts, self.ns_exponent)),
+            noise_probability(counts, self.ns_exponent),
             huffman_tree(counts) if self.objective == "hierarchical" else None, self.objective, self.model == "cbow",
             self.cbow_mean, self.shared_negatives, self.dynamic_window, self.window, self.negative, self.alpha,
             self.min_alpha, self.epochs, self.seed, self._passes)
@@ -217,33 +218,41 @@ class Word2Vec:
         plan = self._plan(ids)
         trainer = Trainer(plan, self.workers or get_num_threads(), self.deterministic)
         with Bar(plan, self.epoch, self.position, progress) as bar:
-            while self.epoch < self.epochs:
+            while (epoch := self.epoch) < self.epochs:
                 called = self.position
-                for position in trainer.stretch(self.epoch, self.position, self._totals):
-                    self._vectors = None
-                    bar.update(self.epoch, position, self._totals)
-                    self.position = position
+                self._vectors = None
+                for position in trainer.stretch(epoch, self.position, self._progress):
+                    bar.update(epoch, position, self._progress[1:])
                     if position - called >= STRETCH and position < len(ids):
                         called = position
                         forget(ids)
                         for callback in callbacks:
                             callback(self)
-                loss, pairs = self._totals
+                        self._vectors = None
+                _, loss, pairs = self._progress
                 if not pairs:
                     raise ValueError("Word2Vec: no word has a neighbour: the sentences are of one word each, after "
                                      f"min_count={self.min_count} and sample={self.sample} have left out others")
                 if not np.isfinite(loss):
-                    raise FloatingPointError(f"Word2Vec: the loss of epoch {self.epoch + 1} is not finite; lower alpha,"
+                    raise FloatingPointError(f"Word2Vec: the loss of epoch {epoch + 1} is not finite; lower alpha,"
                                              f" which was {self.alpha}")
-                self.loss_history.append(float(loss / pairs))
-                self._totals[:] = 0
                 forget(ids)
-                self.epoch, self.position = self.epoch + 1, 0
+                self.loss_history.append(float(loss / pairs))       # and that is the pass's end
                 for callback in callbacks:
                     callback(self)
         return self
 
     # ---- results --------------------------------------------------------------------------------------------------
+    @property
+    def epoch(self) -> int:
+        """Passes that this fit has completed."""
+        return len(self.loss_history) - self._passes
+
+    @property
+    def position(self) -> int:
+        """Where the next pass stands, in ids."""
+        return int(self._progress[0]) - self.epoch * self._length
+
     @property
     def _words(self) -> Vocabulary:
         if self._vocabulary is None:
@@ -283,10 +292,10 @@ class Word2Vec:
         """
         words = self._words
         state = {"parameters": self.parameters, "seed": str(self.seed), "loss_history": self.loss_history,
-                 "epoch": self.epoch, "position": self.position, "passes": self._passes, "corpus": self._corpus,
+                 "length": self._length, "passes": self._passes, "corpus": self._corpus,
                  "tokens": words.tokens}
         write(Path(path), "word2vec", state, {
-            "counts": words.counts, "totals": self._totals, "inner": self._inner[:, :self.vector_size],
+            "counts": words.counts, "progress": self._progress, "inner": self._inner[:, :self.vector_size],
             "outer": self._outer[:, :self.vector_size]})
 
     @classmethod
@@ -299,8 +308,8 @@ class Word2Vec:
             rows = table(len(arrays[name]), model.vector_size)
             rows[:, :model.vector_size] = arrays[name]
             setattr(model, f"_{name}", rows)
-        model.loss_history, model.epoch, model.position = state["loss_history"], state["epoch"], state["position"]
-        model._passes, model._corpus, model._totals = state["passes"], state["corpus"], arrays["totals"]
+        model.loss_history, model._passes, model._length = state["loss_history"], state["passes"], state["length"]
+        model._corpus, model._progress = state["corpus"], arrays["progress"]
         return model
 
 

@@ -678,7 +678,8 @@ def _outline(typingctx, function, args):
         inside = [I32(0), I32(1)]
         builder.store(values[1], builder.gep(room, inside))
 
-        entry = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [I64] * 3), f"{builder.function.name}.part")
+        name = builder.module.get_unique_name(f"{builder.function.name}.part")
+        entry = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [I64] * 3), name)
         entry.linkage = "internal"
         b = ir.IRBuilder(entry.append_basic_block())
         part, parts, where = entry.args

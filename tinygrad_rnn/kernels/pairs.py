@@ -270,3 +270,13 @@ def fetch(e: Emit, rows: Int, table: Int, vectors: Int) -> None:
         e.loop((vectors * e.bytes + 63) // 64, lambda k: e.prefetch(source + k * 64), at_least_once=True)
 
     e.loop(rows, row)
+
+
+@native
+def copy(e: Emit, rows: Int, sources: Int, targets: Int, vectors: Int) -> None:
+    """Copy rows from the addresses in one table to those in another."""
+    def row(r: Int) -> None:
+        source, target = e.load_int(sources + 8 * r), e.load_int(targets + 8 * r)
+        e.loop(vectors, lambda k: e.store(target + k * e.bytes, e.load(source + k * e.bytes)), at_least_once=True)
+
+    e.loop(rows, row)
