@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
-from ..autograd import ops
+from ..autograd import Tensor, ops
 from ..autograd.tensor import constant
 from ..cells import Cell, catalogue, conditioned
 from ..nn.attention import Memory
