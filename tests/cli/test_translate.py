@@ -278,6 +278,18 @@ def test_pairs_left_out_are_counted(run: Run, texts: list[str], tmp_path: Path) 
     assert code == 0 and f"pairs: 50 to learn from{left}, 50 to validate with{left}; " in out
 
 
+def test_minutes_begin_when_all_is_compiled(run: Run, texts: list[str], tmp_path: Path,
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, real = [], translate._compile
+    monkeypatch.setattr(translate, "_compile", lambda options: (seen.append(options.minutes), real(options)))
+    losses = []
+    for budget in (["--steps", 1], ["--minutes", 0.001]):
+        out = tmp_path / budget[0]
+        assert run("train", *texts, *TINY, *budget, "--out", out)[0] == 0
+        losses.append(read_translation(out).training["losses"][0])
+    assert seen == [0.001] and losses[0] == losses[1], "the throwaway model leaves no trace"
+
+
 def test_validation_with_a_beam(run: Run, texts: list[str], tmp_path: Path) -> None:
     code, out, _ = run("train", *texts, *TINY, "--steps", 4, "--validate-every", 2, "--valid-beam", 3, "--out",
                        tmp_path / "run")

@@ -7,7 +7,7 @@ import math
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import Field, asdict, fields
+from dataclasses import Field, asdict, fields, replace
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
@@ -119,6 +119,8 @@ def _listed(options: TranslationOptions) -> str:
 
 def _learn(run: TranslationRun, checkpoints: Checkpoints) -> None:
     """Use up the budget, with a bar, validations and checkpoints."""
+    if run.options.minutes is not None and run.training.progress < 1:
+        _compile(run.options)
     saver, training = Saver(lambda: run.save(checkpoints)), run.training
     with ProgressBar(training, "words", unit_of_loss="nats", show_rate=True) as bar:
         def judge(_: object) -> None:
@@ -131,6 +133,15 @@ def _learn(run: TranslationRun, checkpoints: Checkpoints) -> None:
                 run.save(checkpoints, run.validations[-1])
 
         run.training.run([bar, judge, saver])
+
+
+def _compile(options: TranslationOptions) -> None:
+    """Do each thing once with a throwaway model, so that no minute of the budget is spent on compiling."""
+    run = TranslationRun(replace(options, minutes=None, steps=1))
+    run.training.run()
+    run.valid = run.valid.part(0, 1)
+    run.judging = run.judging_of(run.valid)
+    run.validate()
 
 
 def _told(one: Validation, run: TranslationRun) -> str:

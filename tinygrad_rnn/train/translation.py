@@ -155,7 +155,7 @@ class TranslationRun:
             self._batches(usable, strategy=options.strategy, rng=options.seed, **limits), **options.budget,
             clip=options.clip, schedule=options.schedule, warmup=options.warmup,
             label_smoothing=options.label_smoothing, own_words=options.own_words)
-        self.judging = self._batches(self.valid, batch_size=64, strategy="source", rng=0)
+        self.judging = self.judging_of(self.valid)
         self.validations: list[Validation] = []
 
     def _split(self, pairs: Pairs) -> tuple[Pairs, Pairs]:
@@ -170,6 +170,10 @@ class TranslationRun:
         return PairBatches([self.translator.read(words) for words in pairs.sources],
                            [self.translator.written(words) for words in pairs.targets],
                            padding=self.translator.padding, **how)
+
+    def judging_of(self, pairs: Pairs) -> PairBatches:
+        """Pairs to validate with, as batches."""
+        return self._batches(pairs, batch_size=64, strategy="source", rng=0)
 
     def due(self) -> bool:
         """Is it time to validate?"""
