@@ -123,7 +123,7 @@ def test_evaluation(run: Run, trained: Path, tmp_path: Path) -> None:
     bleu = corpus_bleu(found, [[*target[:9], "b1", "b1"]], tokenize="none")
     assert code == 0 and out.startswith(f"{bleu}\n") and (tmp_path / "p.png").stat().st_size
     count = sum(len(line.split()) + 1 for line in [*target[:9], "b1"])
-    assert f"\n{count} words predicted, per word: " in out, "an empty source counts in BLEU alone"
+    assert f"\n{count} words predicted, per word: " in out and "\n1 of 11 pairs lack words on a side: they count" in out
     assert "\nSearch or model, beam 2, alpha 0.7:\n" in out and "the first 10 sentences" in out
     assert "\n| 1 | " in out and "\n| 3 | " in out
 
@@ -185,8 +185,9 @@ def test_ctrl_c_saves(run: Run, texts: list[str], tmp_path: Path, monkeypatch: p
         signal.signal(signal.SIGINT, before)
     assert code == 130 and "stopped after step 5 and saved; go on with: tinygrad-rnn translate train --resume" in error
     monkeypatch.undo()
-    assert run("train", "--resume", "--out", tmp_path / "part")[0] == 0
-    same(tmp_path / "part", tmp_path / "whole")
+    for _ in range(2):      # the second time there is nothing left to do
+        assert run("train", "--resume", "--out", tmp_path / "part")[0] == 0
+        same(tmp_path / "part", tmp_path / "whole")
 
 
 # ---- options --------------------------------------------------------------------------------------------------------
@@ -201,7 +202,16 @@ def test_a_file_of_options(run: Run, texts: list[str], tmp_path: Path) -> None:
         4, 3, None, 2, "mgu", "additive")
     config.write_text("hiden = 5\n")
     code, _, error = run("train", "--config", config, "--out", tmp_path / "other")
-    assert code == 1 and error.startswith(f"tinygrad-rnn: {config}: there is no option hiden; ") and "\n" in error[-1:]
+    assert code == 1 and error.startswith(f"tinygrad-rnn: {config}: there is no option hiden; ")
+    assert error.count("\n") == 1
+    for text, said in (("hidden = 2.5", "hidden must be a whole number at least 1, got 2.5"),
+                       ("dropout = 'much'", "dropout must be a number at least 0, at most 0.95, got 'much'"),
+                       ("[hidden]\nx = 3", "hidden must be a whole number at least 1, got {'x': 3}"),
+                       ("hidden =", "is no TOML file")):
+        config.write_text(text)
+        code, _, error = run("train", "--config", config, "--out", tmp_path / "other")
+        assert code == 1 and str(config) in error and said in error and error.count("\n") == 1
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize("more", ["--attention none --layers 2", "--attention location --encoder-layers 2",
@@ -228,14 +238,69 @@ def test_other_texts(run: Run, texts: list[str], tmp_path: Path) -> None:
         code, _, error = run("train", "--resume", "--out", tmp_path / "run")
         assert code == 1 and (said or "was trained on other texts: the SHA-256 of source and target") in error
         target.write_text(text)
-    for more, said in ((["--hidden", 9], "begun with --hidden 4, not 9"),
-                       (["--epochs", 3], "with --epochs None, not 3")):
+    for more, said in ((["--hidden", 9], "begun with --hidden 4, not with --hidden 9"),
+                       (["--epochs", 3], "begun without --epochs, not with --epochs 3"),
+                       (["--valid-source", target], "valid_source and valid_target must be given together"),
+                       (["--valid-source", source, "--valid-target", source], "the SHA-256 of valid_source")):
         code, _, error = run("train", "--resume", *more, "--out", tmp_path / "run")
         assert code == 1 and said in error and error.count("\n") == 1
     code, _, error = run(*arguments)
     assert code == 1 and "holds another run: --resume goes on with it" in error
     assert (tmp_path / "run" / "checkpoint.safetensors").read_bytes() == before
+    with Checkpoints(tmp_path / "run", TRANSLATION):
+        code, _, error = run("train", "--resume", "--out", tmp_path / "run")
+        assert code == 1 and f"in use by process {os.getpid()}" in error and error.count("\n") == 1
     assert run(*arguments, "--force")[0] == 0
+
+
+def test_texts_may_move(run: Run, texts: list[str], tmp_path: Path) -> None:
+    here = [tmp_path / "s", tmp_path / "t"]
+    for path, text in zip(here, texts[1::2]):
+        shutil.copy(text, path)
+    both = ["--source", here[0], "--target", here[1]]
+    assert run("train", *both, *TINY, "--steps", 2, "--out", tmp_path / "run")[0] == 0
+    moved = [path.rename(tmp_path / f"{path.name}-elsewhere") for path in here]
+    code, _, error = run("train", "--resume", "--out", tmp_path / "run")
+    assert code == 1 and f"{here[0]}: No such file" in error
+    code, _, error = run("train", "--resume", "--source", moved[0], "--target", moved[1], "--out", tmp_path / "run")
+    assert (code, error) == (0, "")
+    assert read_translation(tmp_path / "run").options.source == str(moved[0])
+
+
+def test_pairs_left_out_are_counted(run: Run, texts: list[str], tmp_path: Path) -> None:
+    source, target = sentences(50)
+    for name, lines in (("s", [*source, "", "a1 " * 9]), ("t", [*target, "b1", "b1"])):
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+    both = ["--source", tmp_path / "s", "--target", tmp_path / "t"]
+    code, out, _ = run("train", *both, "--valid-source", tmp_path / "s", "--valid-target", tmp_path / "t", *TINY,
+                       "--max-length", 8, "--steps", 2, "--out", tmp_path / "run")
+    left = " (2 left out: no word, or more than 8)"
+    assert code == 0 and f"pairs: 50 to learn from{left}, 50 to validate with{left}; " in out
+
+
+def test_minutes_begin_when_all_is_compiled(run: Run, texts: list[str], tmp_path: Path,
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, real = [], translate._compile
+    monkeypatch.setattr(translate, "_compile", lambda options: (seen.append(options.minutes), real(options)))
+    losses = []
+    for budget in (["--steps", 1], ["--minutes", 0.001]):
+        out = tmp_path / budget[0]
+        assert run("train", *texts, *TINY, *budget, "--out", out)[0] == 0
+        losses.append(read_translation(out).training["losses"][0])
+    assert seen == [None, 0.001] and losses[0] == losses[1], "the throwaway model leaves no trace"
+
+
+def test_validation_with_a_beam(run: Run, texts: list[str], tmp_path: Path) -> None:
+    code, out, _ = run("train", *texts, *TINY, "--steps", 4, "--validate-every", 2, "--valid-beam", 3, "--out",
+                       tmp_path / "run")
+    lines = [line for line in out.splitlines() if line.startswith("step ")]
+    assert code == 0 and [line.split(":")[0] for line in lines] == ["step 2", "step 4"]
+    for line, losses in zip(lines, read_translation(tmp_path / "run").training["losses"].reshape(2, 2)):
+        assert "(beam 3); learned at " in line and " words/s, learning rate " in line
+        assert f"learned at {losses.mean():.3f} nats a word" in line
+    code, _, error = run("train", *texts, *TINY, "--valid-beam", 99, "--out", tmp_path / "wide")
+    assert code == 1 and "valid_beam 99 is wider than the vocabulary" in error
+    assert not (tmp_path / "wide").exists()
 
 
 @pytest.mark.parametrize(("arguments", "code", "said"), [
@@ -273,12 +338,30 @@ def test_mistakes_with_a_model(run: Run, trained: Path, texts: list[str], tmp_pa
     for arguments, given, said in (
             (["run", trained, "--n-best", 11], "", "--n-best 11 needs a --beam as wide, it is 10"),
             (["run", trained, "--beam", 99], "", "a beam of 99 is wider than the vocabulary: the model knows 12 words"),
+            (["run", trained, "--greedy", "--n-best", 2], "", "--n-best needs a beam or --sample"),
+            (["run", trained, "--temperature", 2], "", "--temperature and --seed need --sample"),
+            (["run", trained, "--greedy", "--seed", 0], "", "--temperature and --seed need --sample"),
             (["run", trained], b"a1\na2 \xff\n", "standard input, line 2, is not UTF-8: byte 0xff"),
             (["evaluate", trained, *texts, "--widths", "1,99"], "", "a beam of 99 is wider"),
             (["evaluate", trained, "--source", texts[1], "--target", "no"], "", "no: No such file")):
         code, _, error = run(*arguments, given=given)
         assert code == 1 and said in error and error.count("\n") == 1, error
     assert run("evaluate", trained, *texts, "--widths", "1,x")[0] == 2
+
+
+def test_no_pictures_without_matplotlib(run: Run, trained: Path, texts: list[str],
+                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)        # importing it is an ImportError
+    assert run("run", trained, given="a1 a2")[:2] == (0, "b2 b1\n")
+    for arguments in (["run", trained, "--attention", "x.png"], ["evaluate", trained, *texts, "--plot", "x.png"]):
+        code, out, error = run(*arguments, given="a1")
+        assert (code, out) == (1, "") and "pictures need matplotlib: pip install" in error and error.count("\n") == 1
+
+
+def test_no_model_without_attention_is_asked_for_it(run: Run, texts: list[str], tmp_path: Path) -> None:
+    assert run("train", *texts, *TINY, "--attention", "none", "--steps", 1, "--out", tmp_path / "run")[0] == 0
+    code, out, error = run("run", tmp_path / "run", "--replace-unknown", "--beam", 2, given="a1")
+    assert (code, out) == (1, "") and "need a model with attention" in error and error.count("\n") == 1
 
 
 def test_a_checkpoint_of_something_else(run: Run, trained: Path, tmp_path: Path) -> None:
@@ -302,6 +385,14 @@ def test_no_nan_is_saved(run: Run, texts: list[str], tmp_path: Path) -> None:
                          tmp_path / "run")
     assert code == 1 and "training diverged at step" in error and "lower --lr, which was 3e+38" in error
     assert read_translation(tmp_path / "run").step == 0
+
+
+def test_no_nan_of_a_validation_is_saved(run: Run, texts: list[str], tmp_path: Path,
+                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinygrad_rnn.train.translation.cross_entropy", lambda *_: (float("nan"), 1))
+    code, out, error = run("train", *texts, *TINY, "--steps", 2, "--out", tmp_path / "run")
+    assert code == 1 and "diverged at step 2: the validation loss is NaN or infinite; the last good" in error
+    assert read_translation(tmp_path / "run").step == 0 and "BLEU" not in out
 
 
 def test_help_names_every_option(run: Run) -> None:

@@ -65,6 +65,12 @@ def test_unknown_words_are_copied(translator: Translator) -> None:
     assert copied[0].words == ["abc"[looked[0]], plain[0].words[1], "abc"[looked[2]]] and copied[0].attention is None
 
 
+def test_special_tokens_in_a_text_are_unknown_words(translator: Translator) -> None:
+    assert translator.read(["a", "<eos>", "<pad>"]).tolist() == translator.read(["a", "?", "?"]).tolist()
+    assert translator.written(["<eos>", "<bos>", "u"]).tolist() == translator.written(["?", "?", "u"]).tolist()
+    assert translator.translate([["<eos>", "a"]])[0][0].words == translator.translate([["?", "a"]])[0][0].words
+
+
 def test_bad_input(translator: Translator) -> None:
     with pytest.raises(ValueError, match="search must be one of beam, greedy, sample, got 'best'"):
         translator.translate([["a"]], search="best")

@@ -67,6 +67,15 @@ def test_the_bar_tells_bits_rate_and_time_left(capsys: pytest.CaptureFixture, cl
     assert printed.out == "a sample\n"
 
 
+def test_the_bar_tells_nats_and_the_learning_rate(capsys: pytest.CaptureFixture, clock: SimpleNamespace) -> None:
+    with ProgressBar(stand_in(), "words", show=True, unit_of_loss="nats", show_rate=True) as bar:
+        clock.now = 2.0
+        bar.bar.mininterval = 0
+        optimizer = SimpleNamespace(param_groups=[{"lr": 0.00125}])
+        bar(SimpleNamespace(**vars(stand_in(step=4, progress=0.5)), optimizer=optimizer))
+    assert "0.693 nats, 2,000 words/s, learning rate 0.0013, " in capsys.readouterr().err
+
+
 def test_silent_where_nobody_looks(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     with ProgressBar(stand_in()) as bar:
         bar(stand_in(1, 0.5))

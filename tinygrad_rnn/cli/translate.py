@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import Field, asdict, fields
 from itertools import islice
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ from .arguments import Parser, above_zero, natural, positive, zero_or_more
 WIDTH, ALPHA = 10, 0.7
 CURVE = 200             # sentences that the widths of beams are compared on
 BUDGETS = ("epochs", "steps", "minutes")
+TEXTS = ("source", "target", "valid_source", "valid_target")
 
 
 # ---- train ----------------------------------------------------------------------------------------------------------
@@ -64,7 +66,7 @@ def train(arguments: argparse.Namespace) -> None:
                                      f"{run.options.lr:g}, and begin again with --force") from None
         curve = write_curve(folder, run.training.losses, run.validations[-1].nats, "word")
     best = max(run.validations, key=lambda one: one.bleu if run.options.best == "bleu" else -one.nats)
-    print(f"loss curve: {curve}\ncheckpoint: {checkpoints.latest}\nbest: {checkpoints.best}, {_told(best)}")
+    print(f"loss curve: {curve}\ncheckpoint: {checkpoints.latest}\nbest: {checkpoints.best}, {_told(best, run)}")
 
 
 def _begun(arguments: argparse.Namespace, checkpoints: Checkpoints) -> TranslationRun:
@@ -78,12 +80,15 @@ def _begun(arguments: argparse.Namespace, checkpoints: Checkpoints) -> Translati
 def _resumed(arguments: argparse.Namespace, checkpoints: Checkpoints) -> TranslationRun:
     """The saved run in the folder, which must be the one that the other arguments describe."""
     saved = parse_translation(checkpoints.load(), checkpoints.latest)
-    for name, value in _asked(arguments).items():
+    asked = _asked(arguments)
+    for name, value in asked.items():
         before = asdict(saved.options)[name]
-        if before != value:
-            raise ValueError(f"--resume: this run was begun with {_flag(name)} {before}, not {value}: leave that out, "
+        if name not in TEXTS and before != value:
+            was = f"without {_flag(name)}" if before is None else f"with {_flag(name)} {before}"
+            raise ValueError(f"--resume: this run was begun {was}, not with {_flag(name)} {value}: leave that out, "
                              "or begin anew with --force")
-    return saved.resume()
+    # Texts may have moved; that they are the same ones is checked by what is in them.
+    return saved.resume(**{name: value for name, value in asked.items() if name in TEXTS})
 
 
 def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -99,9 +104,10 @@ def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
 def _describe(run: TranslationRun, folder: Path) -> None:
     """Say what is going to happen."""
     training, options = run.training, run.options
-    left = f" ({run.skipped:,} left out: no word, or more than {options.max_length})" if run.skipped else ""
-    print(f"pairs: {len(training.pairs.sources):,} to learn from{left}, {len(run.valid.sources):,} to validate with; "
-          f"{len(run.vocabularies[0]):,} and {len(run.vocabularies[1]):,} words")
+    left = [f" ({number:,} left out: no word, or more than {options.max_length})" if number else ""
+            for number in run.skipped]
+    print(f"pairs: {len(training.pairs.sources):,} to learn from{left[0]}, {len(run.valid.sources):,} to validate with"
+          f"{left[1]}; {len(run.vocabularies[0]):,} and {len(run.vocabularies[1]):,} words")
     count = sum(parameter.size for parameter in run.translator.model.parameters())
     print(f"model: {count:,} parameters; {_listed(options) or 'all options as usual'}")
     name, amount = next((name, value) for name, value in options.budget.items() if value is not None)
@@ -112,7 +118,7 @@ def _describe(run: TranslationRun, folder: Path) -> None:
 
 def _listed(options: TranslationOptions) -> str:
     """The options that are not as usual, files and budget aside."""
-    hidden = {"source", "target", "valid_source", "valid_target", *BUDGETS}
+    hidden = {*TEXTS, *BUDGETS}
     return ", ".join(f"{name} {value}" for name, value in changed(options).items() if name not in hidden)
 
 
@@ -120,11 +126,15 @@ def _learn(run: TranslationRun, checkpoints: Checkpoints) -> None:
     """Use up the budget, with a bar, validations and checkpoints."""
     if run.training.progress < 1:
         _compile(run.options)
-    saver = Saver(lambda: run.save(checkpoints))
-    with ProgressBar(run.training, "words", unit_of_loss="nats") as bar:
+    saver, training = Saver(lambda: run.save(checkpoints)), run.training
+    with ProgressBar(training, "words", unit_of_loss="nats", show_rate=True) as bar:
         def judge(_: object) -> None:
             if run.due():
-                bar.write(_told(run.validate()))
+                before = run.validations[-1].step if run.validations else 0
+                learned = (f"learned at {fmean(training.losses[before:]):.3f} nats a word, "
+                           f"{training.words / training.seconds:,.0f} words/s, learning rate "
+                           f"{training.optimizer.param_groups[0]['lr']:.2g}")
+                bar.write(f"{_told(run.validate(), run)}; {learned}")
                 run.save(checkpoints, run.validations[-1])
 
         run.training.run([bar, judge, saver])
@@ -143,9 +153,10 @@ def _compile(options: TranslationOptions) -> None:
     translator.translate(["ab", "a"], search="greedy")
 
 
-def _told(one: Validation) -> str:
+def _told(one: Validation, run: TranslationRun) -> str:
+    how = "greedy" if run.options.valid_beam == 1 else f"beam {run.options.valid_beam}"
     return (f"step {one.step}: validation {one.nats:.3f} nats a word, perplexity {math.exp(min(one.nats, 700)):.2f}, "
-            f"BLEU {one.bleu:.2f} (greedy)")
+            f"BLEU {one.bleu:.2f} ({how})")
 
 
 # ---- run ------------------------------------------------------------------------------------------------------------
@@ -153,6 +164,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Translate standard input, a sentence a line."""
     translator = read_translation(arguments.run).translator()
     search = "greedy" if arguments.greedy else "sample" if arguments.sample else "beam"
+    if search == "greedy" and arguments.n_best > 1:
+        raise ValueError("--n-best needs a beam or --sample: --greedy finds one translation of each sentence")
+    if search != "sample" and (arguments.temperature is not None or arguments.seed is not None):
+        raise ValueError("--temperature and --seed need --sample: nothing else is drawn")
     if search == "beam" and arguments.n_best > arguments.beam:
         raise ValueError(f"--n-best {arguments.n_best} needs a --beam as wide, it is {arguments.beam}")
     if search == "beam":
@@ -165,7 +180,7 @@ def run(arguments: argparse.Namespace) -> None:
     for lines in _read(sys.stdin.buffer, chunk):
         found = translator.translate(
             [line.split() for line in lines], search=search, width=arguments.beam, alpha=arguments.alpha,
-            n_best=arguments.n_best, temperature=arguments.temperature, rng=arguments.seed,
+            n_best=arguments.n_best, temperature=arguments.temperature or 1.0, rng=arguments.seed or 0,
             batch_size=arguments.batch, attention=bool(arguments.attention), replace_unknown=arguments.replace_unknown)
         for line, several in zip(lines, found):
             number += 1
@@ -238,6 +253,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
     found = translator.translate(pairs.sources, width=arguments.beam, alpha=arguments.alpha)
     print(corpus_bleu([one.text for one, *_ in found], [[" ".join(words) for words in pairs.targets]],
                       tokenize=arguments.tokenize, force=True))
+    if len(usable) < len(pairs.sources):
+        print(f"{len(pairs.sources) - len(usable):,} of {len(pairs.sources):,} pairs lack words on a side: they count "
+              "in BLEU alone")
     batches = _batches(translator, [pairs.sources[k] for k in usable], [pairs.targets[k] for k in usable])
     nats, words = cross_entropy(translator.model, batches)
     print(f"{words:,} words predicted, per word: {nats:.4f} nats, {nats / math.log(2):.4f} bits, perplexity "
@@ -315,8 +333,8 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
     how = parser.add_mutually_exclusive_group().add_argument
     how("--greedy", action="store_true", help="take the likeliest word at every step")
     how("--sample", action="store_true", help="draw every word")
-    add("--temperature", type=above_zero, default=1.0, metavar="T", help="of --sample (default 1)")
-    add("--seed", type=natural, default=0, metavar="S", help="of --sample (default 0)")
+    add("--temperature", type=above_zero, metavar="T", help="of --sample (default 1)")
+    add("--seed", type=natural, metavar="S", help="of --sample (default 0)")
     add("--n-best", type=positive, default=1, metavar="N", help="translations of each sentence, a line each with "
         "number, score and text, tabs between (default 1, the text alone)")
     add("--scores", action="store_true", help="number and score before each translation, too")

@@ -66,12 +66,12 @@ class Translator:
 
     # ---- ids --------------------------------------------------------------------------------------------------------
     def read(self, words: Sequence[str]) -> np.ndarray:
-        """Ids of a source: its words and the end."""
-        return self.source.encode([*words, END])
+        """Ids of a source: its words and the end.  A word of a text that is written as a special token is unknown."""
+        return self.source.encode([*_plain(words), END])
 
     def written(self, words: Sequence[str]) -> np.ndarray:
         """Ids of a target: the begin, its words and the end."""
-        return self.target.encode([BEGIN, *words, END])
+        return self.target.encode([BEGIN, *_plain(words), END])
 
     def stepper(self, sentences: Sequence[Sequence[str]]) -> tuple[Any, Any]:
         """What `tinygrad_rnn.decode` takes, for these sources, of one word at least."""
@@ -162,3 +162,8 @@ class Translator:
             tokens = decode.replace_unknown(tokens, looked, source, UNKNOWN)
         words = [word for word, k in zip(tokens, one.tokens) if k not in (self.begin, self.end, self.padding)]
         return Translation(words, one, looked)
+
+
+def _plain(words: Sequence[str]) -> list[str]:
+    """The words of a text, where an end that is written out ends nothing."""
+    return [UNKNOWN if word in data.SPECIALS else word for word in words]

@@ -51,11 +51,13 @@ class ProgressBar:
     unit_of_loss : "bits" or "nats"
     show : bool, optional
         None: only where standard error is a terminal.
+    show_rate : bool
+        Tell the learning rate too.
     """
 
     def __init__(self, training: Updates, unit: str = "tokens", show: bool | None = None,
-                 unit_of_loss: str = "bits") -> None:
-        self.unit, self.unit_of_loss = unit, unit_of_loss
+                 unit_of_loss: str = "bits", show_rate: bool = False) -> None:
+        self.unit, self.unit_of_loss, self.show_rate = unit, unit_of_loss, show_rate
         self.nats = math.nan
         self.begun, self.tokens = time.perf_counter(), training.tokens
         self.bar: Any = tqdm(total=1.0, initial=training.progress, disable=None if show is None else not show,
@@ -76,7 +78,8 @@ class ProgressBar:
         self.nats = now if math.isnan(self.nats) else 0.95 * self.nats + 0.05 * now
         rate = (training.tokens - self.tokens) / (time.perf_counter() - self.begun)
         told = self.nats / (math.log(2) if self.unit_of_loss == "bits" else 1.0)
-        self.bar.postfix[0] = f"{told:.3f} {self.unit_of_loss}, {rate:,.0f} {self.unit}/s, "
+        pace = f"learning rate {training.optimizer.param_groups[0]['lr']:.2g}, " if self.show_rate else ""
+        self.bar.postfix[0] = f"{told:.3f} {self.unit_of_loss}, {rate:,.0f} {self.unit}/s, {pace}"
         self.bar.update(training.progress - self.bar.n)
 
     def write(self, text: str) -> None:

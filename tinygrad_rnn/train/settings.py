@@ -84,7 +84,7 @@ def from_toml(settings: type[T], path: str | os.PathLike[str]) -> dict[str, Any]
 
     Raises
     ------
-    ValueError, TypeError
+    ValueError
         For a file that is no TOML, unknown options, values of another type or out of bounds; names the file.
     OSError
         If it cannot be read.
@@ -97,7 +97,7 @@ def from_toml(settings: type[T], path: str | os.PathLike[str]) -> dict[str, Any]
     try:
         return checked(settings, {name.replace("-", "_"): value for name, value in content.items()})
     except (ValueError, TypeError) as error:
-        raise type(error)(f"{where}: {error}") from None
+        raise ValueError(f"{where}: {error}") from None
 
 
 def changed(settings: Any) -> dict[str, Any]:

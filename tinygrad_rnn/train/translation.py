@@ -10,9 +10,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from .folder import LATEST, Checkpoints
 from .run import whole
 from .settings import checked, option
 from .translating import SCHEDULES, PairTraining, cross_entropy
+from .updates import Diverged
 
 TRANSLATION = "translation model"
 NONE = "none"
@@ -72,6 +74,7 @@ class TranslationOptions:
     steps: int | None = option(None, "train on so many batches", least=1)
     minutes: float | None = option(None, "train for so many minutes", above=0.0)
     validate_every: int | None = option(None, "steps between validations (default: after each pass)", least=1)
+    valid_beam: int = option(1, "width of the beam that validations translate with, 1: greedily", least=1)
     best: str = option("bleu", "what the best checkpoint is best by", choices=("bleu", "loss"))
 
     def __post_init__(self) -> None:
@@ -97,7 +100,7 @@ class TranslationOptions:
 
 @dataclass(frozen=True)
 class Validation:
-    """How good a model is after a step: nats a word, BLEU of greedy translations (words as they come), 0 to 100."""
+    """How good a model is after a step: nats a word, BLEU of its translations (words as they come), 0 to 100."""
 
     step: int
     nats: float
@@ -116,8 +119,8 @@ class TranslationRun:
     ----------
     translator : Translator
     training : PairTraining
-    skipped : int
-        Training pairs left out, without a word or too long.
+    skipped : tuple of two int
+        Pairs left out of those to learn from and to validate with, without a word or too long.
     validations : list of Validation
 
     Raises
@@ -132,8 +135,8 @@ class TranslationRun:
         self.options = options
         learned, valid = self._split(read_pairs(options.source, options.target))
         usable = learned.within(options.max_length)
-        self.skipped = len(learned.sources) - len(usable.sources)
         self.valid = valid.within(options.max_length)
+        self.skipped = (len(learned.sources) - len(usable.sources), len(valid.sources) - len(self.valid.sources))
         for pairs, what in ((usable, "learn from"), (self.valid, "validate with")):
             if not pairs.sources:
                 raise ValueError(f"{options.source} and {options.target} leave no pair to {what}: each side must have "
@@ -141,6 +144,9 @@ class TranslationRun:
         self.sha256 = [learned.sha256, valid.sha256]
         counts = [dict(Counter(word for words in side for word in words)) for side in (usable.sources, usable.targets)]
         self.vocabularies = [Vocabulary(c, options.min_count, options.max_words, SPECIALS) for c in counts]
+        if options.valid_beam > len(self.vocabularies[1]):      # now, and not after the first pass
+            raise ValueError(f"valid_beam {options.valid_beam} is wider than the vocabulary of the targets, of "
+                             f"{len(self.vocabularies[1]):,} words")
         model = build(options, *self.vocabularies)
         self.translator = Translator(model, *self.vocabularies)
         limits: Any = {"tokens": options.tokens} if options.tokens else {"batch_size": options.batch}
@@ -149,7 +155,7 @@ class TranslationRun:
             self._batches(usable, strategy=options.strategy, rng=options.seed, **limits), **options.budget,
             clip=options.clip, schedule=options.schedule, warmup=options.warmup,
             label_smoothing=options.label_smoothing, own_words=options.own_words)
-        self.judging = self._batches(self.valid, batch_size=64, strategy="source", rng=0)
+        self.judging = self.judging_of(self.valid)
         self.validations: list[Validation] = []
 
     def _split(self, pairs: Pairs) -> tuple[Pairs, Pairs]:
@@ -165,6 +171,10 @@ class TranslationRun:
                            [self.translator.written(words) for words in pairs.targets],
                            padding=self.translator.padding, **how)
 
+    def judging_of(self, pairs: Pairs) -> PairBatches:
+        """Pairs to validate with, as batches."""
+        return self._batches(pairs, batch_size=64, strategy="source", rng=0)
+
     def due(self) -> bool:
         """Is it time to validate?"""
         every, pairs = self.options.validate_every, self.training.pairs
@@ -172,9 +182,18 @@ class TranslationRun:
             self.training.step % every == 0 if every else pairs.batch == len(pairs))
 
     def validate(self) -> Validation:
-        """Judge the model on pairs that it has not seen, and tell the schedule."""
+        """Judge the model on pairs that it has not seen, and tell the schedule.
+
+        Raises
+        ------
+        Diverged
+            If its loss there is NaN or infinite.
+        """
         nats, _ = cross_entropy(self.translator.model, self.judging)
-        found = self.translator.translate(self.valid.sources, search="greedy")
+        if not math.isfinite(nats):
+            raise Diverged(f"training diverged at step {self.training.step}: the validation loss is NaN or infinite")
+        width = self.options.valid_beam
+        found = self.translator.translate(self.valid.sources, search="greedy" if width == 1 else "beam", width=width)
         bleu = corpus_bleu([one.text for one, *_ in found], [[" ".join(words) for words in self.valid.targets]],
                            tokenize="none")
         self.validations.append(Validation(self.training.step, nats, bleu.score))
@@ -213,8 +232,13 @@ class SavedTranslation:
     step: int
     score: float | None
 
-    def resume(self) -> TranslationRun:
+    def resume(self, **moved: str) -> TranslationRun:
         """The run as it was saved, to go on with.
+
+        Parameters
+        ----------
+        **moved : path
+            Where source, target, valid_source and valid_target stand now, where that is elsewhere.
 
         Raises
         ------
@@ -223,7 +247,7 @@ class SavedTranslation:
         OSError
             If one cannot be read.
         """
-        run = TranslationRun(self.options)
+        run = TranslationRun(replace(self.options, **moved))    # type: ignore[arg-type]
         for part, before, now in zip(("source and target", "valid_source and valid_target"), self.sha256, run.sha256):
             if before != now:
                 raise ValueError(f"{self.path} was trained on other texts: the SHA-256 of {part} began with "
