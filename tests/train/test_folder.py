@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinygrad_rnn import nn, optim, tensor
-from tinygrad_rnn.optim.lr_scheduler import CosineAnnealingLR
 from tinygrad_rnn.files import checkpoint, disk
+from tinygrad_rnn.optim.lr_scheduler import CosineAnnealingLR
 from tinygrad_rnn.train import CheckpointError, Checkpoints
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from tinygrad_rnn import nn, optim, set_num_threads
 from tinygrad_rnn.data import Windows
-from tinygrad_rnn.models import LanguageModel, detach
 from tinygrad_rnn.files import checkpoint
+from tinygrad_rnn.models import LanguageModel, detach
 from tinygrad_rnn.train import Diverged, Interrupted, Training, loop
 
 V = 6

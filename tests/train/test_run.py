@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tinygrad_rnn.data import split
-from tinygrad_rnn.models import evaluate, sample
 from tinygrad_rnn.files import checkpoint
+from tinygrad_rnn.models import evaluate, sample
 from tinygrad_rnn.train import CheckpointError, Checkpoints, Options, Run, checkpoint_path, read, run
 from tinygrad_rnn.train.run import KIND
 
