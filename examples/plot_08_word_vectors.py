@@ -191,7 +191,7 @@ for word in ("list", "class", "exception", "float"):
 # The other way round: CBOW
 # -------------------------
 # *Continuous bag of words* lets the context answer together: the mean of its vectors predicts the word in the middle.
-# A window is then one prediction instead of ten, so it is several times faster, and rare words get less out of it.
+# A window is then one prediction instead of ten, so it is two or three times faster, and rare words get less of it.
 
 for settings in (dict(model="skipgram"), dict(model="cbow"), dict(objective="hierarchical")):
     begin = time.perf_counter()

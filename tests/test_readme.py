@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ TOY = {
     "--length 200": "--length 20",
     "range(100)": "range(3)",
     "--epochs 10": "--steps 3 --hidden 8 --embedding 4 --min-count 1",
+    "king - man + woman": "fox - dog. + lazy",      # words of the toy text
 }
 
 
@@ -55,6 +57,8 @@ def test_command_lines_run_in_order(tmp_path: Path) -> None:
     for line in COMMANDS:
         command, _, redirected = toy(line).partition(" < ")
         arguments = re.findall(r'"[^"]*"|\S+', command)[1:]
+        if arguments[0] == "map" and not find_spec("matplotlib"):
+            continue
         given = (tmp_path / redirected.split()[0]).read_text(encoding="utf-8") if redirected else ""
         output = run(["-m", "tinygrad_rnn", *(argument.strip('"') for argument in arguments)], tmp_path, given)
         # three steps teach no translation: of a file of three lines come three, whatever is in them

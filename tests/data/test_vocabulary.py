@@ -13,6 +13,12 @@ from tinygrad_rnn.data import SPECIALS, Vocabulary
 WORDS = Counter("the cat and the dog and the bird".split())
 
 
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch) -> None:
+    """Does not wait for the disk, again and again: tests/files sees that files are forced to it."""
+    monkeypatch.setattr("os.fsync", lambda _: None)
+
+
 def test_ids_are_specials_then_falling_counts_then_tokens() -> None:
     assert Vocabulary(WORDS).tokens == ["the", "and", "bird", "cat", "dog"]
     vocabulary = Vocabulary(WORDS, min_count=2, specials=["<pad>", "and"])

@@ -17,6 +17,12 @@ WORDS = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_charac
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch):
+    """Does not wait for the disk, again and again: tests/files sees that files are forced to it."""
+    monkeypatch.setattr("os.fsync", lambda _: None)
+
+
 @pytest.mark.parametrize("format", FORMATS)
 @given(words=WORDS, data=st.data())
 def test_round_trip(tmp_path_factory, format, words, data):
@@ -117,6 +123,43 @@ def test_lenient_reading_counts_what_it_leaves_out(tmp_path):
         KeyedVectors.load(path, errors="ignore")
 
 
+def test_lenient_reading_of_safetensors(tmp_path):
+    vectors = np.eye(4, dtype=np.float32)
+    vectors[2, 1] = np.nan
+    for name in ("v", "v.gz"):
+        with (gzip.open if name == "v.gz" else open)(tmp_path / name, "wb") as file:
+            file.writelines(formats.encoded("safetensors", ["a", "b", "\ud800", "a"], vectors))
+        with pytest.raises(ValueError, match="row 2.*not finite|'a' stands twice"):
+            KeyedVectors.load(tmp_path / name)
+        with pytest.warns(UserWarning, match="left out 2: row 2: the vector of .* not finite in float32, ..."):
+            kv = KeyedVectors.load(tmp_path / name, errors="skip")
+        assert kv.index_to_key == ["a", "b"] and np.array_equal(kv.vectors, np.eye(4)[:2])
+
+
+def test_gzip_damaged_anywhere(tmp_path, rng):
+    path = tmp_path / "v.gz"
+    KeyedVectors([f"w{k}" for k in range(50)], rng.standard_normal((50, 4))).save(path)
+    content = path.read_bytes()
+    for at in range(10, len(content), 37):      # behind the header, of whose bytes some mean nothing
+        with open(path, "r+b") as file:
+            file.write(content[:at] + bytes([content[at] ^ 0xff]) + content[at + 1:])
+        with pytest.raises(ValueError, match="v.gz"):
+            KeyedVectors.load(path)
+        with open(path, "r+b") as file:
+            file.truncate(at)
+        with pytest.raises(ValueError, match="v.gz.*damaged"):
+            KeyedVectors.load(path)
+
+
+@pytest.mark.parametrize("length", [10**8 + 1, 2**39, 2**63])
+def test_a_length_that_is_damaged_asks_for_no_memory(tmp_path, length):
+    (tmp_path / "v").write_bytes(length.to_bytes(8, "little") + b"{}")
+    with pytest.raises(ValueError, match=f"a header of {length:,} bytes"):
+        KeyedVectors.load(tmp_path / "v", "safetensors")
+    with pytest.raises(ValueError, match="/v"):
+        KeyedVectors.load(tmp_path / "v")
+
+
 @pytest.mark.parametrize("word", ["", "a b", "a\nb", "\ud800"])
 def test_words_that_a_format_cannot_hold(tmp_path, word):
     kv = KeyedVectors(["ok", word], np.eye(2))
@@ -146,6 +189,8 @@ def test_gzip_and_safetensors_are_ordinary(tmp_path):
     kv = KeyedVectors(["a"], [[1.0, 0.1]])
     kv.save(tmp_path / "v.gz", "glove")
     assert gzip.decompress((tmp_path / "v.gz").read_bytes()) == b"a 1 0.100000001\n"
+    kv.save(tmp_path / "w.gz", "glove")
+    assert (tmp_path / "w.gz").read_bytes() == (tmp_path / "v.gz").read_bytes()
     kv.save(tmp_path / "v", "fasttext")
     assert (tmp_path / "v").read_bytes() == b"1 2\na 1 0.100000001 \n"
     kv.save(tmp_path / "s", "safetensors")

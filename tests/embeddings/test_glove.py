@@ -256,3 +256,14 @@ def test_options_that_are_none():
 def test_a_rate_that_is_too_high_is_said(rng):
     with pytest.raises(ArithmeticError, match="lower learning_rate, which is 1e"):
         GloVe(vector_size=3, epochs=9, min_count=1, learning_rate=1e18, rng=0).fit(language(rng, sentences=20))
+
+
+def test_progress_is_shown_when_asked(rng, capsys):
+    corpus = language(rng, sentences=20)
+    for _ in range(2):
+        capsys.readouterr()     # the first time, kernels may be compiled, which is said
+        GloVe(vector_size=3, epochs=2, min_count=1, rng=0).fit(corpus)
+    assert capsys.readouterr().err == ""
+    GloVe(vector_size=3, epochs=2, min_count=1, rng=0).fit(corpus, progress=True)
+    shown = capsys.readouterr().err
+    assert "GloVe" in shown and "pairs/s" in shown and "J=" in shown

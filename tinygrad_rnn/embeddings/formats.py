@@ -16,7 +16,9 @@ import json
 import os
 import re
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,7 +31,8 @@ FORMATS = ("word2vec", "word2vec-binary", "glove", "fasttext", "safetensors")
 HEADER = re.compile(rb"\s*(\d+)\s+(\d+)\s*")
 GZIP = b"\x1f\x8b"
 LONGEST_HEADER = 100        # bytes: two numbers and some spaces
-Rows = Iterator[tuple[str, bytes, np.ndarray | str]]
+LONGEST_JSON = 100_000_000  # bytes, the limit of safetensors: a damaged length must not ask for terabytes
+Rows = Iterator[tuple[str, bytes | str, np.ndarray | str]]
 
 
 # ---- writing ----------------------------------------------------------------------------------------------------
@@ -46,7 +49,9 @@ def write(path: str | os.PathLike[str], format: str, words: list[str], vectors: 
                 raise ValueError(f"save: the word {word!r} (row {row}) {fault}, which format {format!r} cannot hold; "
                                  "format='safetensors' can")
     with disk.replacing(path) as draft:
-        with gzip.open(draft, "wb", 6) if path.suffix == ".gz" else open(draft, "wb") as file:
+        with open(draft, "wb") as raw, ExitStack() as stack:
+            # Without a name and a time in it: the same vectors are the same file.
+            file = stack.enter_context(gzip.GzipFile("", "wb", 6, raw, 0)) if path.suffix == ".gz" else raw
             for piece in encoded(format, words, vectors):
                 file.write(piece)
 
@@ -108,14 +113,14 @@ def read(path: str | os.PathLike[str], format: str = "auto", errors: str = "stri
             found = read_binary(file, path, rows or 0, size or 0, errors) if format == "word2vec-binary" else \
                 read_text(file, path, rows, size, errors)
             return collect(found, path, rows, errors)
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path}: the compressed file is damaged: {error}") from None
 
 
 def recognised(file: IO[bytes], path: Path) -> str:
     """The format of an open file, from how it begins."""
     head = file.read(9)
-    if len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40:
+    if len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") <= LONGEST_JSON:
         return "safetensors"
     file.seek(0)
     first = file.readline(1 << 20)
@@ -187,7 +192,7 @@ def collect(found: Rows, path: Path, rows: int | None, errors: str) -> tuple[lis
     for where, name, vector in found:
         fault = vector if isinstance(vector, str) else ""
         try:
-            word = name.decode("utf-8")
+            word = name.decode("utf-8") if isinstance(name, bytes) else name
         except UnicodeDecodeError as error:
             word, fault = "", fault or f"the word {name!r} is not UTF-8 ({error.reason})"
         if not fault and word in words:
@@ -220,6 +225,8 @@ def read_safetensors(file: IO[bytes], path: Path, zipped: bool, errors: str) -> 
     """Words and vectors; the vectors are memory-mapped unless the file is compressed."""
     length = int.from_bytes(file.read(8), "little")
     try:
+        if length > LONGEST_JSON:
+            raise ValueError(f"a header of {length:,} bytes")
         header: dict[str, Any] = json.loads(file.read(length))
         spans = {}
         for name, dtype, dims in (("vectors", "F32", 2), ("words", "U8", 1)):
@@ -238,18 +245,18 @@ def read_safetensors(file: IO[bytes], path: Path, zipped: bool, errors: str) -> 
     offset = 8 + length + begin
     if end - begin != 4 * shape[0] * shape[1] or not end - begin:
         raise ValueError(f"{path}: vectors of shape {shape} cannot fill {end - begin} bytes")
+    content = b""
     if zipped:
         file.seek(offset)
         content = file.read(end - begin)
-    elif offset + end - begin > path.stat().st_size:
-        content = b""
-    else:
-        mapped = np.memmap(path, "<f4", "r", offset, tuple(shape))
-        return words, mapped.view(np.ndarray)
-    if len(content) < end - begin:
+    if (len(content) if zipped else path.stat().st_size - offset) < end - begin:
         raise ValueError(f"{path}: the file ends before its vectors do")
-    table = np.frombuffer(content, "<f4").reshape(shape)
-    return words, table
+    table = np.frombuffer(content, "<f4").reshape(shape) if zipped else \
+        np.memmap(path, "<f4", "r", offset, tuple(shape)).view(np.ndarray)
+    if errors == "strict" or len(words) != len(table):
+        return words, table
+    rows = ((f"row {row}", word, vector) for row, (word, vector) in enumerate(zip(words, table)))
+    return collect(rows, path, None, errors)
 
 
 def _check(format: str, allowed: Iterable[str]) -> None:
