@@ -27,6 +27,8 @@ def plain(index: Any) -> Any:
 
 def is_basic(index: Any) -> bool:
     """Does an index pick a view, so that it holds no arrays?"""
+    if type(index) is slice or type(index) is int:      # the common cases first
+        return True
     parts = index if isinstance(index, tuple) else (index,)
     return all(isinstance(i, (int, np.integer, slice, type(None), type(Ellipsis))) and not isinstance(i, bool)
                for i in parts)
