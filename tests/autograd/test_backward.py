@@ -10,6 +10,7 @@ import pytest
 import tinygrad_rnn as tg
 from tinygrad_rnn import Tensor, tensor
 from tinygrad_rnn.autograd import grad
+from tinygrad_rnn.autograd.backward import unbroadcast
 from tinygrad_rnn.autograd.primitive import primitive, reals
 from tinygrad_rnn.testing import gradcheck, gradgradcheck
 
@@ -533,3 +534,21 @@ def test_a_rule_of_the_wrong_shape() -> None:
     wrong = primitive(rules=[lambda g, _y, _x: np.ones(7)], oracle=None, register=False, name="wrong")(lambda x: x * 1)
     with pytest.raises(ValueError, match=r"a rule gave a gradient of shape \(7,\) for an argument of shape \(2,\)"):
         wrong(leaf(2)).sum().backward()
+
+
+@pytest.mark.parametrize(("came", "shape"), [((4,), (4, 4)), ((), (1, 1)), ((2, 3), (2,)), ((2, 1), (2, 3))])
+def test_what_cannot_be_summed_to_a_shape(came: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="for an argument of shape"):
+        unbroadcast(np.ones(came), shape)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (4,), (1, 4), (3, 1), (1, 1), (2, 1, 4), (1, 3, 1), (2, 3, 4)])
+def test_a_broadcast_gradient_is_summed(shape: tuple[int, ...]) -> None:
+    g = np.random.default_rng(0).standard_normal((2, 3, 4))
+    expected = np.zeros(shape)
+    for place in np.ndindex(g.shape):
+        target = tuple(k if n > 1 else 0 for k, n in zip(place[3 - len(shape):], shape))
+        expected[target] += g[place]
+    for found in (unbroadcast(g, shape), unbroadcast(tensor(g), shape).data):
+        assert found.shape == shape
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)

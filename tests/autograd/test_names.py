@@ -146,7 +146,8 @@ def test_aliases() -> None:
 
 def test_the_rest_is_there() -> None:
     names = "zeros_like ones_like empty_like full_like arange linspace eye meshgrid no_grad enable_grad detect_anomaly "
-    names += "Parameter Cell autograd cells data decode embeddings interop kernels metrics models nn optim testing train"
+    names += "Parameter Cell autograd cells data decode embeddings interop kernels metrics models nn optim testing "
+    names += "train"
     dtypes = SimpleNamespace(float32=np.float32, float64=np.float64, int32=np.int32, int64=np.int64, bool=np.bool_)
     assert [name for name in [*names.split(), "__version__"] if not hasattr(tg, name)] == []
     assert all(getattr(tg, name) == dtype for name, dtype in vars(dtypes).items())

@@ -19,6 +19,7 @@ from .anomaly import check_gradient
 from .mode import MODE, enable_grad, no_grad
 from .node import Node, Parts
 from .ops.reductions import sum as total
+from .ops.shapes import reshape
 from .pieces import Pieces
 from .primitive import Primitive, Rule, as_array
 from .record import parts
@@ -193,13 +194,13 @@ def _flow(roots: Sequence[Tensor], seeds: Sequence[Any], targets: set[Node] | No
             else:
                 given = _pulled(plan.pull, node, g, saved, needed)
                 # One may have been given for two arguments, or be one of those that came.
-                seen = Counter(map(id, given))
-                seen.update(map(id, g.values() if type(g) is Parts else ()))
+                known = [id(d) for d in (*given, *g.values())] if type(g) is Parts else list(map(id, given))
+                seen = Counter(known) if len(set(known)) < len(known) else None
                 for position, d in enumerate(given):
                     if anomaly:
                         check_gradient(node, position, g, saved, d)
                     if d is not None:
-                        send(edges[position], d, seen[id(d)] == 1)
+                        send(edges[position], d, seen is None or seen[id(d)] == 1)
             if not retain:
                 node.free()
     return arrived
@@ -265,13 +266,17 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 
     g (array or Tensor of any shape that `shape` broadcasts to) -> the same of `shape`.  ValueError where it does not.
     """
-    extra = len(g.shape) - len(shape)
-    if extra < 0 or any(n != m != 1 for n, m in zip(g.shape[extra:], shape)):
-        raise ValueError(f"backward: a rule gave a gradient of shape {g.shape} for an argument of shape {shape}")
-    if extra:
-        g = total(g, tuple(range(extra)))
-    stretched = tuple(k for k, n in enumerate(shape) if n == 1 and g.shape[k] != 1)
-    return total(g, stretched, True) if stretched else g
+    came = g.shape
+    extra = len(came) - len(shape)
+    axes = list(range(extra))
+    for k, n in enumerate(shape, extra):
+        if extra < 0 or came[k] != n != 1:
+            raise ValueError(f"backward: a rule gave a gradient of shape {came} for an argument of shape {shape}")
+        if came[k] != n:
+            axes.append(k)
+    if axes:
+        g = total(g, None if len(axes) == len(came) else axes[0] if len(axes) == 1 else tuple(axes))
+    return g if g.shape == shape else reshape(g, shape)     # ones for the axes that are 1 in `shape`
 
 
 def _as_tensor(g: Any, owned: bool = True) -> Any:

@@ -123,7 +123,8 @@ def _np_written(x: np.ndarray, indices: np.ndarray, values: np.ndarray, axis: in
 
 
 WRITES = [case((3, 4), (2, 4), (2, 4)), case((4, 3), (4, 2), (4, 2), axis=1), case((4, 3), (2, 5), (2, 5), axis=-1),
-          case((3, 2), (1, 1), (1, 1)), case((5,), (4,), (4,)), case((3, 2), (0, 2), (0, 2)), case((3, 4), (3, 4), ())]
+          case((3, 2), (1, 1), (1, 1)), case((4, 3), (2, 2), (2, 2), axis=1), case((5,), (4,), (4,)),
+          case((3, 2), (0, 2), (0, 2)), case((3, 4), (3, 4), ())]
 
 
 @primitive(rules=[_scatter_kept, None, _scatter_written], kind="structural", domain=[reals(), PLACES, reals()],

@@ -34,6 +34,15 @@ def reduced(axis: Any, ndim: int, who: str) -> int | tuple[int, ...] | None:
     return axes[0] if len(axes) == 1 else axes
 
 
+def over(kernel: Any, x: Any, axis: Any, keepdims: bool, who: str) -> Any:
+    """A reduction's kernel over checked axes; over one or all it is quickest without keepdims."""
+    axis = reduced(axis, x.ndim, who)
+    if not keepdims or isinstance(axis, tuple):
+        return kernel(x, axis, keepdims)
+    shape = (1,) * x.ndim if axis is None else (*x.shape[:axis], 1, *x.shape[axis + 1:])
+    return kernel(x, axis).reshape(shape)       # with a 1 for each reduced axis
+
+
 def one_axis(axis: Any, ndim: int, who: str) -> int:
     """One axis as a non-negative int; errors as in `normalised`."""
     try:

@@ -27,6 +27,8 @@ def plain(index: Any) -> Any:
 
 def is_basic(index: Any) -> bool:
     """Does an index pick a view, so that it holds no arrays?"""
+    if type(index) is slice or type(index) is int:      # the common cases first
+        return True
     parts = index if isinstance(index, tuple) else (index,)
     return all(isinstance(i, (int, np.integer, slice, type(None), type(Ellipsis))) and not isinstance(i, bool)
                for i in parts)
@@ -111,22 +113,30 @@ def assembled(*values: Any, shape: tuple[int, ...], indices: tuple[Any, ...]) ->
 
 def _tile(shape: tuple[int, ...], indices: tuple[Any, ...]) -> bool:
     """Are these sections of one axis that cover it, without gap or overlap?"""
-    sections = set()
+    only, sections = None, []
     for index in indices:
-        *before, part = index if isinstance(index, tuple) and index else (index,)
-        axis = len(shape) - 1 if before == [Ellipsis] else len(before)
-        if axis >= len(shape) or before != [Ellipsis] and any(i != slice(None) for i in before):
-            return False
+        axis, part = 0, index
+        if isinstance(index, tuple):
+            *before, part = index or (None,)
+            axis = len(shape) - 1 if before == [Ellipsis] else len(before)
+            if before != [Ellipsis] and before.count(slice(None)) < len(before):
+                return False
         if isinstance(part, (int, np.integer)):
             part = slice(part, part + 1 or None)
-        start, stop, step = part.indices(shape[axis]) if isinstance(part, slice) else (0, 0, 0)
-        if step != 1 or (axis, start, stop) in sections:
+        if not isinstance(part, slice) or axis != (axis if only is None else only):
             return False
-        sections.add((axis, start, max(start, stop)))
-    ordered = sorted(sections)
-    ends = [0, *(stop for _, _, stop in ordered)]
-    return len({axis for axis, _, _ in ordered}) == 1 and [start for _, start, _ in ordered] == ends[:-1] and (
-        ends[-1] == shape[ordered[0][0]])
+        start, stop, step = part.indices(shape[axis])
+        if step != 1:
+            return False
+        only = axis
+        sections.append((start, stop))
+    sections.sort()
+    end = 0
+    for start, stop in sections:
+        if start != end or stop < start:
+            return False
+        end = stop
+    return only is not None and end == shape[only]
 
 
 # ---- writing at an index ---------------------------------------------------------------------------------------------

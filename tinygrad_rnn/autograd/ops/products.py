@@ -52,7 +52,8 @@ def matmul(a: Any, b: Any) -> Any:
     ValueError
         For a number without dimensions, or K or batch axes that do not fit.
     """
-    a, b = paired(as_array(a), as_array(b))
+    if type(a) is not np.ndarray or type(b) is not np.ndarray or a.dtype is not b.dtype or a.dtype.char not in "fd":
+        a, b = paired(as_array(a), as_array(b))
     if not a.ndim or not b.ndim:
         raise ValueError(f"matmul: both arguments need a dimension, got shapes {a.shape} and {b.shape}; "
                          "multiply by a number with *")

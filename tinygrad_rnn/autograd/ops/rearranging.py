@@ -102,7 +102,8 @@ def _inside(like: Any, widths: Sequence[Sequence[int]]) -> tuple[slice, ...]:
            name="pad", domain=[reals()],
            oracle=lambda x, widths, values=0: np.pad(x, widths, constant_values=values),
            cases=[case((3, 4), widths=((1, 0), (2, 3))), case((2,), widths=((1, 2),), values=((1.5, -2.0),)),
-                  case((0, 2), widths=((1, 1), (0, 0))), case((2, 1), widths=((1, 2), (2, 1)), values=((1, 2), (3, 4)))])
+                  case((0, 2), widths=((1, 1), (0, 0))),
+                  case((2, 1), widths=((1, 2), (2, 1)), values=((1, 2), (3, 4)))])
 def padded(x: Any, widths: Sequence[Sequence[int]], values: Any = 0) -> Any:
     """x in the middle of a larger tensor, around it one value or a pair an axis; corners belong to the last axis."""
     out = np.empty([before + n + after for (before, after), n in zip(widths, x.shape)], x.dtype)

@@ -14,7 +14,7 @@ import numpy as np
 from ... import kernels
 from ..primitive import case, operand, primitive, reals
 from .arithmetic import abs, sqrt, where
-from .axes import count, normalised, not_empty, one_axis, reduced, spread
+from .axes import count, normalised, not_empty, one_axis, over, reduced, spread
 from .comparison import equal, not_equal
 from .indexing import getitem
 from .joining import joined, stacked
@@ -34,7 +34,7 @@ ONE_AXIS = [case((3, 4), axis=1), case((3, 4), axis=-2, keepdims=True), case((3,
            oracle=np.sum, domain=[reals()], cases=[*ANY_SIZE, case((0, 3), axis=0), case((0, 3), axis=1)])
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Sum over all elements, one axis or several; of nothing it is 0.  Bools and integers sum as int64."""
-    return kernels.sum(x, reduced(axis, x.ndim, "sum"), keepdims)
+    return over(kernels.sum, x, axis, keepdims, "sum")
 
 
 @primitive(rules=[lambda g, _y, like, axis=None, keepdims=False:
@@ -42,7 +42,7 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
            kind="reduction", oracle=np.mean, domain=[reals()], cases=ANY_SIZE)
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Arithmetic mean; of nothing it is NaN.  Bools and integers give float32."""
-    return kernels.mean(x, reduced(axis, x.ndim, "mean"), keepdims)
+    return over(kernels.mean, x, axis, keepdims, "mean")
 
 
 def _others(x: Any) -> Any:
@@ -82,7 +82,7 @@ def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 
     The gradient is right also where elements are 0.
     """
-    return kernels.prod(x, reduced(axis, x.ndim, "prod"), keepdims)
+    return over(kernels.prod, x, axis, keepdims, "prod")
 
 
 def _var_rule(g: Any, _y: Any, x: Any, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> Any:
@@ -153,7 +153,7 @@ def _length_rule(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = Fal
            oracle=lambda x, axis=None, keepdims=False: np.sqrt(np.sum(x * x, axis, keepdims=keepdims)))
 def length(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Root of the sum of squares, the Euclidean norm."""
-    return kernels.norm(x, reduced(axis, x.ndim, "vector_norm"), keepdims)
+    return over(kernels.norm, x, axis, keepdims, "vector_norm")
 
 
 def vector_norm(x: Any, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> Any:
@@ -200,14 +200,14 @@ def _extreme_rule(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = Fa
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The largest element, NaN if there is one; ties share the gradient equally.  ValueError over nothing."""
     not_empty(x, axis, "max")
-    return kernels.max(x, reduced(axis, x.ndim, "max"), keepdims)
+    return over(kernels.max, x, axis, keepdims, "max")
 
 
 @primitive(rules=[_extreme_rule], kind="reduction", oracle=np.min, domain=[reals()], cases=NOT_EMPTY)
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The smallest element, NaN if there is one; ties share the gradient equally.  ValueError over nothing."""
     not_empty(x, axis, "min")
-    return kernels.min(x, reduced(axis, x.ndim, "min"), keepdims)
+    return over(kernels.min, x, axis, keepdims, "min")
 
 
 @primitive(rules=[None], kind="reduction", oracle=np.argmax, domain=[reals()], cases=ONE_AXIS)
@@ -227,10 +227,10 @@ def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
 @primitive(rules=[None], kind="reduction", oracle=np.any, domain=[reals()], cases=ANY_SIZE)
 def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Is one of them true (not 0)?"""
-    return kernels.any(x, reduced(axis, x.ndim, "any"), keepdims)
+    return over(kernels.any, x, axis, keepdims, "any")
 
 
 @primitive(rules=[None], kind="reduction", oracle=np.all, domain=[reals()], cases=ANY_SIZE)
 def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Are all of them true (not 0)?"""
-    return kernels.all(x, reduced(axis, x.ndim, "all"), keepdims)
+    return over(kernels.all, x, axis, keepdims, "all")
