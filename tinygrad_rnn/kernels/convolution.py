@@ -1,9 +1,9 @@
-"""Convolution as matrix products: the windows of an image as columns, a block at a time that stays in the cache.
+"""Convolution as matrix products.
 
     columns[c, i, j, y, x] = padded[c, y stride + i dilation, x stride + j dilation],    output = weight columns
 
-A block is some rows of the output of one image, so its result depends neither on the batch nor on the threads, which
-share the blocks.
+Columns are written out where they are asked for; a convolution and its gradients make them block by block, in the cache
+(implicit.py). What is done here makes all of them one case: a window that moves by one place, over planes.
 """
 import functools
 import math
@@ -53,8 +53,8 @@ class Window:
                        slice(j * e, j * e + (columns - 1) * t + 1, t))
 
     def taps(self) -> list[tuple[int, int, int, int]]:
-        """For each element of the window (rows, phase, columns, phase): it lies rows * stride + phase after the place of
-        the window, as to rows and as to columns."""
+        """(rows, phase, columns, phase) of each element of the window: it lies rows * stride + phase rows after the
+        place of the window, and as many columns."""
         (s, t), (d, e), ((top, _), (left, _)) = self.stride, self.dilation, self.padding
         return [(*divmod(i * d - top, s), *divmod(j * e - left, t)) for i, j in np.ndindex(self.kernel)]
 
@@ -125,7 +125,7 @@ def convolve_image(g: np.ndarray, weight: np.ndarray, size: Pair, window: Window
     """
     filters = weight.reshape(groups, len(weight) // groups, weight.shape[1], math.prod(window.kernel))
     source, shape, _ = _planes(g, replace(window, stride=(1, 1)))
-    out = None
+    out = np.empty((len(g), groups * weight.shape[1], *size), g.dtype)
     for phase in np.ndindex(window.stride):
         taps, chosen = [], []
         for k, (y, a, x, b) in enumerate(window.taps()):
@@ -139,7 +139,6 @@ def convolve_image(g: np.ndarray, weight: np.ndarray, size: Pair, window: Window
         part = _slid(source, shape, taps, turned, None, (lengths[0], lengths[1]))
         if window.stride == (1, 1):
             return part
-        out = np.empty((*part.shape[:2], *size), part.dtype) if out is None else out
         out[:, :, phase[0]::window.stride[0], phase[1]::window.stride[1]] = part
     return out
 
@@ -154,14 +153,16 @@ def convolve_filters(g: np.ndarray, x: np.ndarray, window: Window, groups: int =
     shape = (g.shape[1], channels, *window.kernel)
     if not math.prod(shape) or not g.size:
         return np.zeros(shape, g.dtype)
-    product = products(g.dtype)
+    product: Any = products(g.dtype)
     positions = math.prod(g.shape[2:])
     chunks = -(-channels // max(1, implicit.ROWS // len(taps)))
     blocks = len(x) * -(-positions // (implicit.DEEP * product.width))
-    out = np.empty((min(blocks, -(-implicit.SPLITS // (groups * chunks))), groups, channels * len(taps), filters), g.dtype)
-    geometry = _geometry(product, tuple(taps), size, g.shape[2:])
+    splits = min(blocks, -(-implicit.SPLITS // (groups * chunks)))
+    out = np.empty((splits, groups, channels * len(taps), filters), g.dtype)
+    geometry = _geometry(product, tuple(taps), size, (g.shape[2], g.shape[3]))
     pool = pool_address() if positions * len(x) * out[0].size > ALONE else 0
-    implicit.filters_all[g.dtype](pool, *geometry.words, chunks, source.reshape(len(x), groups, channels, source.shape[2]),
+    images = source.reshape(len(x), groups, channels, source.shape[2])
+    implicit.filters_all[g.dtype](pool, *geometry.words, chunks, images,
                                   np.ascontiguousarray(g).reshape(len(x), groups, filters, positions), out)
     # (splits, G, C / G taps, O / G) -> (G, O / G, C / G taps) -> (O, C / G, kh, kw)
     return out.sum(0).swapaxes(1, 2).reshape(shape)
@@ -197,6 +198,7 @@ def _slid(source: np.ndarray, size: Pair, taps: list[Tap], filters: np.ndarray, 
           ) -> np.ndarray:
     """Planes (B, C, numbers) of a size with filters (G, O / G, C / G taps) -> (B, O, rows, columns)."""
     from . import implicit
+    from .tiles import PANEL
 
     groups, each, depth = filters.shape
     batch, positions = len(source), math.prod(output)
@@ -205,15 +207,15 @@ def _slid(source: np.ndarray, size: Pair, taps: list[Tap], filters: np.ndarray, 
     if not out.size or not depth:
         out[...] = 0 if bias is None else bias.reshape(groups, each, 1)
         return out.reshape(shape)
-    product = products(source.dtype)
+    product: Any = products(source.dtype)
     geometry = _geometry(product, tuple(taps), size, output)
     start, row = product.zeros, 0
     if bias is not None:        # what sums begin with: for every filter as many vectors as a panel has
-        start = np.repeat(bias, implicit.PANEL * product.width)
-        row = implicit.PANEL * product.width * bias.itemsize
+        start = np.repeat(bias, PANEL * product.width)
+        row = PANEL * product.width * bias.itemsize
     pool = pool_address() if out.size * depth > ALONE else 0
-    implicit.convolve_all[source.dtype](pool, *geometry.words, source.reshape(batch, groups, depth // len(taps), source.shape[2]),
-                                        filters, start.ctypes.data, row, out)
+    images = source.reshape(batch, groups, depth // len(taps), source.shape[2])
+    implicit.convolve_all[source.dtype](pool, *geometry.words, images, filters, start.ctypes.data, row, out)
     return out.reshape(shape)
 
 
@@ -230,8 +232,8 @@ class _Geometry:
         self.bounds = np.array([(-1 - x, columns - x, -1 - y, rows - y) for _, y, x in taps], lanes)
         shifts = np.array([((n * rows + y) * columns + x) * product.dtype.itemsize for n, y, x in taps], np.int64)
         line = positions if output[1] == columns else output[1]
-        self.words = (product.table, implicit.pack_windows[product.dtype], columns, line, self.places.ctypes.data, shifts,
-                      self.bounds.ctypes.data)
+        self.words = (product.table, implicit.pack_windows[product.dtype], columns, line, self.places.ctypes.data,
+                      shifts, self.bounds.ctypes.data)
 
 
 _cached = functools.lru_cache(64)(_Geometry)

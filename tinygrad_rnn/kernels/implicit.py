@@ -104,8 +104,8 @@ def convolve_part(part, parts, slide, x, weight, start, start_row, out):
         begin, end = vectors * panel // panels, vectors * (panel + 1) // panels
         position, wide = begin * slide.width, end - begin
         count = min(wide * slide.width, slide.positions - position)
-        fill(slide, x.shape[2], x.ctypes.data + b * x.strides[0] + g * x.strides[1], x.strides[2], position, count, wide,
-             packed)
+        source = x.ctypes.data + b * x.strides[0] + g * x.strides[1]
+        fill(slide, x.shape[2], source, x.strides[2], position, count, wide, packed)
         to = out.ctypes.data + b * out.strides[0] + g * out.strides[1] + position * slide.size
         before, before_row = start + g * filters * start_row, start_row
         for k in range(0, depth, DEPTH):
@@ -126,13 +126,14 @@ def convolve_all(pool, table, pack, across, line, places, shifts, bounds, x, wei
     parts = 1
     if pool != 0:
         panels = ceil_divide(ceil_divide(out.shape[3], width), PANEL)
-        parts = max(1, min(8 * load(pool + THREADS), out.size * weight.shape[2] // GRAIN, len(x) * len(weight) * panels))
+        work = out.size * weight.shape[2]
+        parts = max(1, min(8 * load(pool + THREADS), work // GRAIN, len(x) * len(weight) * panels))
     share(pool, parts, convolve_part, (slide, x, weight, start, start_row, out))
 
 
 @helper
 def filters_block(slide, rows, packed, g, g_row, columns, scratch, begins, to, to_row, first, count):
-    """to (rows, columns) = or += the windows of some positions, packed, times the transpose of g (columns, positions)."""
+    """to (rows, columns) = or += the windows of some positions, packed, times g^T, g (columns, positions)."""
     size, vector, deep = slide.size, slide.width * slide.size, ceil_divide(count, slide.width)
     vectors = ceil_divide(columns, slide.width)
     panels = ceil_divide(vectors, PANEL)
@@ -176,7 +177,7 @@ def filters_part(part, parts, slide, chunks, x, g, out):
 @kernel("void(intp, intp, intp, intp, intp, intp, const(int64[::1]), intp, intp, const(T[:, :, :, ::1]), "
         "const(T[:, :, :, ::1]), T[:, :, :, ::1])")
 def filters_all(pool, table, pack, across, line, places, shifts, bounds, chunks, x, g, out):
-    """out (splits, G, channels taps, O), to be added up: the windows of x times the transpose of g (B, G, O, positions)."""
+    """out (splits, G, channels taps, O), to be added up: the windows of x times g^T, g (B, G, O, positions)."""
     slide = Slide(table, pack, x.itemsize, entry(table, WIDTH), across, line, places, shifts.ctypes.data, bounds,
                   g.shape[3], len(shifts))
     share(pool, len(out) * x.shape[1] * chunks, filters_part, (slide, chunks, x, g, out))

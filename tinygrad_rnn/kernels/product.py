@@ -60,13 +60,18 @@ def pack_panel(job, depth, columns, vectors, source, to):
 def multiply_block(job, rows, a, b, c, first, last, scratch):
     """C = A B, or C += A B, for the rows of a block and the panels first ... last - 1."""
     vector = job.width * job.size
+    panels, all_vectors = ceil_divide(job.n, PANEL * job.width), ceil_divide(job.n, job.width)
+    even = not job.packed and rows > len(STRIP)     # no narrow panel at the end, whose tiles wait for their loads
     for k in range(0, job.k, DEPTH):
         depth = min(DEPTH, job.k - k)
         adds = job.accumulate or k > 0
         panel = first
         while panel < last:
-            column = panel * PANEL * job.width
-            columns = min(PANEL * job.width, job.n - column)
+            begin, end = panel * PANEL, (panel + 1) * PANEL
+            if even:
+                begin, end = all_vectors * panel // panels, all_vectors * (panel + 1) // panels
+            column = begin * job.width
+            columns = min(end * job.width, job.n) - column
             vectors = ceil_divide(columns, job.width)
             if job.packed:
                 source, b_k = b + column * job.size * job.k + k * vectors * vector, vectors * vector

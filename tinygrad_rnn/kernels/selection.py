@@ -63,7 +63,7 @@ def bound(x, k, sign, best):
             best[i] = sign * piece[i] if sign * piece[i] > best[i] else best[i]
     low, high = best.min(), best.max()
     if above(best, one, low) < k:
-        return low * np.nan
+        return x.dtype.type(np.nan)
     for _ in range(HALVINGS):
         middle = low + (high - low) / 2
         count = above(best, one, middle)
@@ -81,7 +81,7 @@ def top_row(x, values, indices, best, largest):
     """One row; positions rise, so an equal element never replaces one that is there."""
     n, k, count = len(x), len(values), 0
     sign = x.dtype.type(1 if largest else -1)
-    limit = bound(x, k, sign, best) if n >= ROUNDS * len(best) else sign * np.nan
+    limit = bound(x, k, sign, best) if n >= ROUNDS * len(best) else x.dtype.type(np.nan)
     for start in range(0, n, STRETCH):
         end = min(start + STRETCH, n)
         if above(x[start:end], sign, limit) > 0:

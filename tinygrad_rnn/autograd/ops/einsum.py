@@ -146,6 +146,11 @@ def _turned(x: Any, letters: str, wanted: str) -> Any:
     return x if letters == wanted else permute_dims(x, tuple(map(letters.index, wanted)))
 
 
+def _shaped(x: Any, shape: tuple[int, ...]) -> Any:
+    """The axes cut or put together."""
+    return x if x.shape == shape else reshape(x, shape)
+
+
 def _summed(x: Any, letters: str, kept: set[str]) -> Term:
     """Without the letters that nothing needs any more."""
     gone = tuple(k for k, letter in enumerate(letters) if letter not in kept)
@@ -173,7 +178,7 @@ def _product(first: Term, second: Term, kept: set[str]) -> Term:
     if batch and not rows and not columns:      # one number each
         return total(multiply(_turned(a, left, batch + inner), _turned(b, right, batch + inner)),
                      tuple(range(len(batch), len(left)))), batch
-    a = reshape(_turned(a, left, batch + rows + inner), (*groups, size(rows), size(inner)))
-    b = reshape(_turned(b, right, batch + inner + columns), (*groups, size(inner), size(columns)))
+    a = _shaped(_turned(a, left, batch + rows + inner), (*groups, size(rows), size(inner)))
+    b = _shaped(_turned(b, right, batch + inner + columns), (*groups, size(inner), size(columns)))
     # (batch, M, N) -> (batch ..., rows ..., columns ...)
-    return reshape(matmul(a, b), shape), batch + rows + columns
+    return _shaped(matmul(a, b), shape), batch + rows + columns

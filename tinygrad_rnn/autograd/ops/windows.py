@@ -79,7 +79,8 @@ def _filter_rule(g: Any, _y: Any, x: Any, like: Any, _bias: Any = None, *, windo
     return reshape(total(matmul(_grouped(g, groups), swapaxes(apart, 2, 3)), 0), like.shape)
 
 
-def _image_kernel(g: Any, _y: Any, like: Any, weight: Any, _bias: Any = None, *, window: Window, groups: int = 1) -> Any:
+def _image_kernel(g: Any, _y: Any, like: Any, weight: Any, _bias: Any = None, *, window: Window, groups: int = 1
+                  ) -> Any:
     """The image's rule in one kernel."""
     dtype = np.result_type(g, weight)
     if not compiled(dtype):
@@ -107,7 +108,8 @@ def _np_convolved(x: np.ndarray, weight: np.ndarray, bias: Any = None, *, window
 
 @primitive(rules=[_image_rule, _filter_rule, lambda g, _y, _x, _weight, _bias=None, **_: total(g, (0, 2, 3))],
            fused={0: _image_kernel, 1: _filter_kernel}, kind="structural", domain=[reals(), reals(), reals()],
-           oracle=_np_convolved, cases=[case((2, 3, 4, 5), (4, 3, 2, 3), (4,), window=PLAIN),
+           oracle=_np_convolved,
+           cases=[case((2, 3, 4, 5), (4, 3, 2, 3), (4,), window=PLAIN),
                   case((1, 4, 5, 4), (6, 2, 2, 2), window=FULL, groups=2),
                   case((2, 2, 3, 3), (2, 2, 1, 1), window=Window((1, 1))),
                   case((2, 4, 1, 6), (4, 1, 1, 3), (4,), groups=4, window=Window((1, 3)))])
