@@ -177,7 +177,7 @@ class Loop:
 
     def check(self, best: np.ndarray, rows: Rows, alone: bool) -> None:
         """Is the largest log-probability of each row one? -inf is none for a row that stands `alone`."""
-        if not (best <= ABOVE).all() or (alone and best.min() == -np.inf):
+        if not best.max() <= ABOVE or (alone and best.min() == -np.inf):     # NaN is its maximum, and not below
             self._complain(best, rows, alone)
 
     def _complain(self, best: np.ndarray, rows: Rows, alone: bool) -> None:
