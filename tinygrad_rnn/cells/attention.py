@@ -97,7 +97,12 @@ def _declared(function: Callable[..., Any], score: str) -> Primitive:
     operation = Primitive(function, pull=pull, kind="structural")
     arity = 4 + (score == "additive")
     return register_step(operation, arity=arity, width=2, sequence=range(1, arity), no_gradient=(3,),
-                         compiled=StepKernels(machine_code, lambda *shapes: int(shapes[1][1])))
+                         compiled=StepKernels(machine_code, lambda *shapes: int(shapes[1][1]), _seen))
+
+
+def _seen(query: Any, keys: Any, _values: Any, mask: Any, *v: Any) -> Any:
+    """The weights, from the arguments of a step."""
+    return attention_weights(query, keys, mask, *v)
 
 
 @_step("dot")

@@ -39,6 +39,12 @@ Step = Callable[[np.ndarray, Any], tuple[Any, Any]]
 ABOVE = 1e-3    # nats: what rounding may make of the log-probability 0
 
 
+def logits_of(step: Step) -> Step:
+    """The step's method `logits`, which all decoders ask so that their scores agree bit by bit; else the step itself."""
+    found: Step = getattr(step, "logits", step)
+    return found
+
+
 class Strategy(Protocol):
     """Which hypotheses go on, and how."""
 
@@ -73,7 +79,7 @@ class Loop:
                  objective: Objective | None = None, coverage: Coverage | None = None,
                  carrier: Callable[[Any], Any] = Carrier) -> None:
         self.who, self.state, self.strategy = who, state, strategy
-        self.step = getattr(step, "logits", step)
+        self.step = logits_of(step)
         self.adjusters, self.stop, self.coverage = list(adjusters), stop, coverage
         self.objective = Objective() if objective is None else objective
         self.carrier = carrier(state)
