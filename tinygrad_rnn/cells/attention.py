@@ -231,6 +231,6 @@ def _beside(cell: Cell, x: Symbol, further: Symbol, who: str) -> Graph:
     return dataclasses.replace(graph, rows=tuple((name, new[symbol]) for name, symbol in graph.rows))
 
 
-def _one_of(name: str, value: Any, known: Sequence[str]) -> None:
+def _one_of(name: str, value: Any, known: Sequence[Any]) -> None:
     if value not in known:
         raise ValueError(f"attentive: {name} must be one of {', '.join(map(repr, known))}, got {value!r}")

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 # ---- memory ----------------------------------------------------------------------------------------------------------
 def remember(schedule: Schedule, memory: Memory) -> None:
-    """Memory for what the forward kernels leave: "kept k", (T, B, n); and "places", (B,): which row of what is handed on
-    whole each row reads."""
+    """Memory for what the forward kernels leave, "kept k" (T, B, n), and "places" (B,).
+
+    Each row reads its own row of what is handed on whole, unless somebody writes other numbers into "places".
+    """
     if schedule.calls:
         memory.arrays.setdefault("places", np.arange(memory.batch))
     for call in schedule.calls:

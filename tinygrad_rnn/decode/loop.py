@@ -29,7 +29,8 @@ from .state import Carrier
 class Logits:
     """What a `step` may return in place of log-probabilities: scores (N, V) that log_softmax makes such.
 
-    Or what a method `logits` of it returns, which is then called in its place. Most decoders look at a few tokens of each row, whose log-probabilities can be had without writing down all others.
+    Or what its method `logits` returns, which decoders call in its place where there is one.
+    Most decoders look at a few tokens of each row, whose log-probabilities can be had without writing down all others.
     """
 
     scores: Any
@@ -40,7 +41,7 @@ ABOVE = 1e-3    # nats: what rounding may make of the log-probability 0
 
 
 def logits_of(step: Step) -> Step:
-    """The step's method `logits`, which all decoders ask so that their scores agree bit by bit; else the step itself."""
+    """The step's method `logits`, which all decoders call, so that their scores agree bit by bit; else the step."""
     found: Step = getattr(step, "logits", step)
     return found
 

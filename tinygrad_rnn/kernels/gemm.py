@@ -16,7 +16,7 @@ from . import threads
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _ALONE = np.zeros((1, 3), np.int64)  # a batch of one product
 _SERIAL = 1 << 20  # multiply-adds of a product that one thread does alone: less than ten microseconds
-_FEW, _SERIAL_FEW = 2, 1 << 21  # the same for so few rows: B is read at the speed of the cache, and waking takes as long
+_FEW, _SERIAL_FEW = 2, 1 << 21  # the same for so few rows: the cache sets the pace, and waking a thread takes as long
 _LINE = 64  # bytes, of the cache
 
 
