@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.decode.small import BOS, EOS, every_sentence, ranked, recurrent
-from tinygrad_rnn import decode
+from tests.decode.small import BOS, EOS, every_sentence, log_softmax, ranked, recurrent
+from tinygrad_rnn import decode, metrics, models, optim
 from tinygrad_rnn.decode import analysis, replace_unknown
 
 ENDS = dict(bos=BOS, eos=EOS)
@@ -100,13 +100,58 @@ def test_plots() -> None:
     assert "reference" in ax.get_ylabel()
     plain = analysis.width_curve(step, state, [[2], [3], [4]], (1, 3), **ENDS, max_length=4)
     axes = plain.plot()
-    assert len(axes) == (4 if plain.rows[0].bleu is None else 5) and axes[0].lines[0].get_xdata().tolist() == [1, 3]
+    assert len(axes) == 5 and axes[0].lines[0].get_xdata().tolist() == [1, 3]
     plt.close("all")
 
 
-def test_bleu_of_ids_where_it_is_to_be_had() -> None:
-    value = analysis.bleu([[2, 3, 4, 5], [7]], [[2, 3, 4, 5], [7]])
-    assert value is None or value == pytest.approx(100)
+def test_bleu_of_ids() -> None:
+    """Of the corpus, not of its sentences, by the formula: precisions of 1 to 4 words, 5/6 3/4 2/2 1/1."""
+    found, wanted = [[2, 3, 4, 5], [7, 9]], [[2, 3, 4, 5], [7, 8]]
+    assert analysis.bleu(found, wanted) == pytest.approx(100 * (5 / 6 * 3 / 4) ** 0.25)
+    assert analysis.bleu(wanted, wanted) == pytest.approx(100)
+    assert analysis.bleu([one[:3] for one in wanted], wanted) < 100      # too short
+
+
+def test_an_encoder_decoder_from_end_to_end() -> None:
+    """Half trained, so that it errs: verdicts, shares and the curve, each from scores computed by the model itself."""
+    rng = np.random.default_rng(5)
+    lengths = rng.integers(2, 6, 24)
+    source = np.zeros((5, 24), np.int64)
+    target = np.full((7, 24), EOS)
+    target[0] = BOS
+    for row, n in enumerate(lengths):
+        source[:n, row] = rng.integers(2, 12, n)
+        target[1:n + 1, row] = source[:n, row][::-1]
+    model = models.EncoderDecoder(12, 12, 12, 24, rng=0)
+    optimizer = optim.Adam(model.parameters(), lr=2e-2)
+    for _ in range(13):
+        optimizer.zero_grad()
+        model.loss(source, target, lengths, lengths + 2).backward()
+        optimizer.step()
+    references = [target[1:n + 1, row].tolist() for row, n in enumerate(lengths)]
+    step, state = model.stepper(source, lengths)
+    given = dict(**ENDS, max_length=8, alpha=0.7)
+    found = analysis.analyse_errors(step, state, references, width=1, **given)
+    scores = model(source, target[:-1], lengths, lengths + 1).numpy().astype(np.float64)
+    table = log_softmax(scores)
+    for row, (case, one) in enumerate(zip(found.cases, references)):
+        complete = [*one, EOS]
+        score = sum(table[t, row, word] for t, word in enumerate(complete)) / len(complete) ** 0.7
+        assert case.reference.score == pytest.approx(score, rel=1e-4)
+        right, better = case.found.tokens == complete, score > case.found.score
+        assert case.fault == ("right" if right else "search" if better else "model")
+    counts = [found.count(fault) for fault in ("right", "search", "model")]
+    assert sum(counts) == 24 and min(counts) > 0, counts
+    assert found.search_share == counts[1] / (counts[1] + counts[2]) == pytest.approx(1 - found.model_share)
+    curve = analysis.width_curve(step, state, references, (1, 5), **given)
+    for row in curve.rows:
+        best = [one.tokens for one, *_ in decode.beam_search(step, state, width=row.width, **given)]
+        texts = [" ".join(str(word) for word in tokens if word != EOS) for tokens in best]
+        streams = [[" ".join(map(str, one)) for one in references]]
+        assert row.bleu == metrics.corpus_bleu(texts, streams, tokenize="none", force=True).score
+        assert f"| {row.bleu:.2f} |" in curve.table()
+    assert 0 < curve.rows[0].bleu < 100 and curve.rows[1].score > curve.rows[0].score
+    assert curve.rows[0].search_errors == counts[1] / 24 and curve.rows[1].search_errors <= curve.rows[0].search_errors
 
 
 # ---- unknown words ---------------------------------------------------------------------------------------------------

@@ -1,19 +1,22 @@
 """Encoder-decoders and captioners: teacher forcing, scheduled sampling, steps for decoding, and that they learn."""
 
 import math
+import os
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinygrad_rnn import models, nn, no_grad, optim
+from tinygrad_rnn import decode, models, nn, no_grad, optim
 from tinygrad_rnn.cells import Cell, catalogue
 from tinygrad_rnn.cells.compiled import WITHOUT_JIT
 from tinygrad_rnn.data import PairBatches, pad
 from tinygrad_rnn.models.seq2seq import plot_attention
 from tinygrad_rnn.models.teaching import drawn, read_own
 
+JIT = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 V, BEGIN, END = 9, 1, 2
 WAYS = [dict(score="general"), dict(score="dot", hidden_size=6, bidirectional=False),
         dict(score="additive", feeding=None), dict(score="scaled_dot", num_layers=3, encoder_layers=2),
@@ -73,6 +76,67 @@ def test_a_model_is_consistent(options, rng):
     log_p, after = step(np.full(6, BEGIN), several)
     np.testing.assert_allclose(log_p, log_softmax(scores[0])[[3, 3, 1, 0, 0, 0]], atol=1e-9)
     assert all(len(leaf) == 6 for leaf in leaves(after))
+
+
+@pytest.mark.parametrize("options", [w for w in WAYS if w["score"]], ids=[i for i in IDS if i[:4] != "None"])
+def test_where_it_looks_while_it_decodes(options, rng):
+    """The weights in the state are those of teacher forcing, and a coverage penalty can be made of them."""
+    model = built(**options)
+    source, _, lengths, _ = batch(rng)
+    step, state = model.stepper(source, lengths, weights=True)
+    found = decode.beam_search(step, state, bos=BEGIN, eos=END, max_length=4, width=3, coverage=0.3)
+    plain = decode.beam_search(*model.stepper(source, lengths), bos=BEGIN, eos=END, max_length=4, width=1, alpha=0.0)
+    _, seen = decode.score_sentences(step, state, [one.tokens for one, in plain], bos=BEGIN, eos=END,
+                                     observe=lambda after: after["attention"])
+    for row, ((one,), (best,)) in enumerate(zip(plain, found)):
+        read = np.array([BEGIN, *one.tokens[:-1]])[:, None]
+        own = source[:lengths[row], row:row + 1]
+        weights = model.attention_weights(own, read)[:, 0]
+        np.testing.assert_allclose(seen[row][:, :lengths[row]], weights, atol=1e-9)
+        assert not seen[row][:, lengths[row]:].any()
+        total = model.attention_weights(own, np.array([BEGIN, *best.tokens[:-1]])[:, None])[:, 0].sum(0)
+        extra = 0.3 * np.log(np.minimum(total, 1)).sum()
+        assert best.score == pytest.approx(best.log_prob / len(best) ** 0.7 + extra, abs=1e-9)
+
+
+@pytest.mark.parametrize("options", [{"num_layers": 2}, {"feeding": None}, {"score": "additive", "feeding": "context"},
+                                     {"score": None}], ids=str)
+def test_decoding_does_not_depend_on_the_batch(options, rng):
+    """Sentences in another order, alone, and some twice: the same tokens and, bit by bit, the same scores."""
+    model = built(dtype=np.float32, **options)
+    model.decoder.linear.weight.data[:] *= 8
+    source, _, lengths, _ = batch(rng)
+    step, state = model.stepper(source, lengths)
+    common = dict(bos=BEGIN, eos=END, max_length=7)
+    draw = partial(decode.sample, rng=3)
+    for search in (partial(decode.beam_search, width=4, n_best=3), decode.greedy, draw):
+        together = search(step, state, **common)
+        for order in ([3, 1, 0, 2], [2], [1, 1, 3]):
+            again = search(step, reordered(state, order), **common)
+            same = [together[k] for k in order]
+            if search is draw and order == [1, 1, 3]:       # equal sentences are drawn independently
+                again, same = again[::2], same[::2]
+            if JIT:
+                assert again == same
+            else:
+                assert [[one.tokens for one in s] for s in again] == [[one.tokens for one in s] for s in same]
+
+
+def test_scores_before_they_are_normalised(rng):
+    """Decoders ask a step for logits; whoever calls it gets log-probabilities."""
+    source, _, lengths, _ = batch(rng)
+    step, state = built().stepper(source, lengths)
+    logits, after = step.logits(np.full(4, BEGIN), state)
+    log_p, same = step(np.full(4, BEGIN), state)
+    np.testing.assert_allclose(log_p, log_softmax(logits.scores), atol=1e-12)
+    for a, b in zip(leaves(after), leaves(same), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match="it attends to nothing"):
+        built(score=None).stepper(source, lengths, weights=True)
+    broken = built()
+    broken.decoder.linear.bias.data[3] = np.nan
+    with pytest.raises(decode.NotANumberError, match="sentence 0, after 0 tokens"):
+        decode.beam_search(*broken.stepper(source, lengths), bos=BEGIN, eos=END, max_length=3)
 
 
 def leaves(value):

@@ -97,7 +97,12 @@ def _declared(function: Callable[..., Any], score: str) -> Primitive:
     operation = Primitive(function, pull=pull, kind="structural")
     arity = 4 + (score == "additive")
     return register_step(operation, arity=arity, width=2, sequence=range(1, arity), no_gradient=(3,),
-                         compiled=StepKernels(machine_code, lambda *shapes: int(shapes[1][1])))
+                         compiled=StepKernels(machine_code, lambda *shapes: int(shapes[1][1]), _seen))
+
+
+def _seen(query: Any, keys: Any, _values: Any, mask: Any, *v: Any) -> Any:
+    """The weights, from the arguments of a step."""
+    return attention_weights(query, keys, mask, *v)
 
 
 @_step("dot")
@@ -226,6 +231,6 @@ def _beside(cell: Cell, x: Symbol, further: Symbol, who: str) -> Graph:
     return dataclasses.replace(graph, rows=tuple((name, new[symbol]) for name, symbol in graph.rows))
 
 
-def _one_of(name: str, value: Any, known: Sequence[str]) -> None:
+def _one_of(name: str, value: Any, known: Sequence[Any]) -> None:
     if value not in known:
         raise ValueError(f"attentive: {name} must be one of {', '.join(map(repr, known))}, got {value!r}")

@@ -73,10 +73,13 @@ class StepKernels(NamedTuple):
         and adds to those of whole ones.
     kept : callable
         kept(*shapes of the arguments, (batch, ...)) -> numbers that forward leaves for backward, a row and step.
+    keep : callable, optional
+        keep(*arguments) -> these numbers, (batch, n), by NumPy.
     """
 
     code: Callable[[], tuple[Any, Any]]
     kept: Callable[..., int]
+    keep: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 # ---- memory ----------------------------------------------------------------------------------------------------------
 def remember(schedule: Schedule, memory: Memory) -> None:
-    """Memory for what the forward kernels leave: "kept k", (T, B, n); and "places", (B,): which row of what is handed on
-    whole each row reads."""
+    """Memory for what the forward kernels leave, "kept k" (T, B, n), and "places" (B,).
+
+    Each row reads its own row of what is handed on whole, unless somebody writes other numbers into "places".
+    """
     if schedule.calls:
         memory.arrays.setdefault("places", np.arange(memory.batch))
     for call in schedule.calls:
@@ -108,7 +110,10 @@ def _values(call: Call, memory: Memory, step: int, rows: int) -> list[np.ndarray
 def apply(call: Call, memory: Memory, step: int, rows: int) -> None:
     """One call at a step, by the primitive itself."""
     primitive: Primitive = call.node.data
-    memory.rows(call.result, step, call.width, rows)[:] = primitive.forward(*_values(call, memory, step, rows))
+    compiled, values = STEPS[call.node.op].compiled, _values(call, memory, step, rows)
+    if compiled is not None and compiled.keep is not None:
+        memory.arrays[f"kept {call.number}"][step, :rows] = compiled.keep(*values)
+    memory.rows(call.result, step, call.width, rows)[:] = primitive.forward(*values)
 
 
 def pull(call: Call, memory: Memory, step: int, rows: int) -> None:

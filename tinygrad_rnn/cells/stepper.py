@@ -145,6 +145,10 @@ class ReadableStepper:
         """See `CompiledStepper`."""
         self._whole = whole
 
+    def kept(self, rows: int) -> np.ndarray:
+        """Nothing."""
+        raise ValueError(f"{self._cell.name} is not compiled: the weights of its attention are not kept")
+
     def _step(self, x: np.ndarray, state: Sequence[np.ndarray],
               inputs: Mapping[str, np.ndarray]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         with no_grad():

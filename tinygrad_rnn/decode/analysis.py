@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from .. import metrics
+from ..metrics import corpus_bleu
 from .adjusters import ids
 from .beam import beam_search
 from .exact import exact_search
@@ -193,8 +193,8 @@ class Width:
     width : int
     score, log_prob : float
         Of what was found, mean of a sentence; log_prob in nats.
-    bleu : float or None
-        Against the references; None if BLEU is not to be had.
+    bleu : float
+        Against the references, 0 ... 100; or what the `metric` of one's own gave.
     length : float
         Tokens of what was found, by those of the references.
     search_errors : float
@@ -208,7 +208,7 @@ class Width:
     width: int
     score: float
     log_prob: float
-    bleu: float | None
+    bleu: float
     length: float
     search_errors: float
     seconds: float
@@ -231,13 +231,12 @@ class WidthCurve:
         lines = ["| width | score | log P | BLEU | length | search errors | seconds | memory, MB |",
                  "|---|---|---|---|---|---|---|---|"]
         for row in self.rows:
-            bleu = "" if row.bleu is None else f"{row.bleu:.2f}"
-            lines.append(f"| {row.width} | {row.score:.4f} | {row.log_prob:.3f} | {bleu} | {row.length:.3f} | "
+            lines.append(f"| {row.width} | {row.score:.4f} | {row.log_prob:.3f} | {row.bleu:.2f} | {row.length:.3f} | "
                          f"{row.search_errors:.1%} | {row.seconds:.3g} | {row.memory / 1e6:.3g} |")
         return "\n".join(lines)
 
     def plot(self, axes: Any = None) -> Any:
-        """Score, BLEU (if there is any), length, time and memory against the width.
+        """Score, BLEU, length, time and memory against the width.
 
         Returns an array of matplotlib axes; those given, or new ones.
         """
@@ -245,8 +244,6 @@ class WidthCurve:
 
         curves = {"score": "score", "bleu": "BLEU", "length": "length by the references'", "seconds": "seconds",
                   "memory": "memory, MB"}
-        if any(row.bleu is None for row in self.rows):
-            del curves["bleu"]
         if axes is None:
             _, axes = plt.subplots(1, len(curves), figsize=(2.6 * len(curves), 2.6), layout="constrained")
         for ax, (name, label) in zip(axes, curves.items()):
@@ -304,11 +301,8 @@ def width_curve(step: Step, state: Any, references: Sequence[Sequence[int]], wid
     return WidthCurve(tuple(rows))
 
 
-def bleu(found: list[list[int]], references: list[list[int]]) -> float | None:
-    """BLEU of ids, None where this version has none."""
-    corpus_bleu = getattr(metrics, "corpus_bleu", None)
-    if corpus_bleu is None:
-        return None
+def bleu(found: list[list[int]], references: list[list[int]]) -> float:
+    """BLEU of ids, each a word."""
     texts, wanted = ([" ".join(map(str, one)) for one in side] for side in (found, references))
     return float(corpus_bleu(texts, [wanted], tokenize="none", force=True).score)
 

@@ -29,7 +29,8 @@ from .state import Carrier
 class Logits:
     """What a `step` may return in place of log-probabilities: scores (N, V) that log_softmax makes such.
 
-    Or what a method `logits` of it returns, which is then called in its place. Most decoders look at a few tokens of each row, whose log-probabilities can be had without writing down all others.
+    Or what its method `logits` returns, which decoders call in its place where there is one.
+    Most decoders look at a few tokens of each row, whose log-probabilities can be had without writing down all others.
     """
 
     scores: Any
@@ -37,6 +38,12 @@ class Logits:
 
 Step = Callable[[np.ndarray, Any], tuple[Any, Any]]
 ABOVE = 1e-3    # nats: what rounding may make of the log-probability 0
+
+
+def logits_of(step: Step) -> Step:
+    """The step's method `logits`, which all decoders call, so that their scores agree bit by bit; else the step."""
+    found: Step = getattr(step, "logits", step)
+    return found
 
 
 class Strategy(Protocol):
@@ -73,7 +80,7 @@ class Loop:
                  objective: Objective | None = None, coverage: Coverage | None = None,
                  carrier: Callable[[Any], Any] = Carrier) -> None:
         self.who, self.state, self.strategy = who, state, strategy
-        self.step = getattr(step, "logits", step)
+        self.step = logits_of(step)
         self.adjusters, self.stop, self.coverage = list(adjusters), stop, coverage
         self.objective = Objective() if objective is None else objective
         self.carrier = carrier(state)
@@ -177,7 +184,7 @@ class Loop:
 
     def check(self, best: np.ndarray, rows: Rows, alone: bool) -> None:
         """Is the largest log-probability of each row one? -inf is none for a row that stands `alone`."""
-        if not (best <= ABOVE).all() or (alone and best.min() == -np.inf):
+        if not best.max() <= ABOVE or (alone and best.min() == -np.inf):     # NaN is its maximum, and not below
             self._complain(best, rows, alone)
 
     def _complain(self, best: np.ndarray, rows: Rows, alone: bool) -> None:

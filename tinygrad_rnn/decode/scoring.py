@@ -16,7 +16,7 @@ from ..autograd import Tensor
 from .adjusters import Adjuster, ids
 from .coverage import Coverage, as_coverage
 from .hypothesis import Objective
-from .loop import Loop, Step
+from .loop import Loop, Step, logits_of
 from .rows import Ended, Rows
 from .state import rows_of
 
@@ -75,7 +75,7 @@ def score_sentences(step: Step, state: Any, sentences: Sequence[Iterable[int]], 
         As `greedy`; for a number of sentences that is not B, an empty one, a token that is not in the vocabulary.
     """
     given = [ids(one, f"score_sentences: sentence {k}") for k, one in enumerate(sentences)]
-    strategy = Forced(given, observe)
+    strategy, step = Forced(given, observe), logits_of(step)
 
     def watched(tokens: np.ndarray, before: Any) -> tuple[Any, Any]:
         log_probs, after = step(tokens, before)

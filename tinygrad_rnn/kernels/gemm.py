@@ -19,6 +19,7 @@ _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _ALONE = np.zeros((1, 3), np.int64)  # a batch of one product
 _SERIAL = 1 << 20  # multiply-adds of a product that one thread does alone: less than ten microseconds
 KEPT = 1 << 12  # products of a batch whose offsets are kept for the next time
+_FEW, _SERIAL_FEW = 2, 1 << 21  # the same for so few rows: the cache sets the pace, and waking a thread takes as long
 _LINE = 64  # bytes, of the cache
 
 
@@ -95,7 +96,7 @@ def matmul(a: np.ndarray, b: np.ndarray | Packed, out: np.ndarray | None = None)
             product = _ready.get(dtype)
             if product is not None:
                 out = np.empty((m, n), dtype)
-                pool = threads.pool_address() if m * n * depth > _SERIAL else 0
+                pool = threads.pool_address() if m * n * depth > (_SERIAL if m > _FEW else _SERIAL_FEW) else 0
                 product.call(product.table, pool, 1, product.alone, a, right, panels, out, 0)
                 return out
     return _matmul(a, right, panels, out, False)

@@ -185,7 +185,7 @@ class Decoder(nn.Module):
         state : from `begin`
         memory : what `remember` gave
         weights : bool
-            state["attention"], (N, S), says where the last step looked, as a coverage penalty and `replace_unknown` ask.
+            state["attention"], (N, S), says where the last step looked: coverage and `replace_unknown` ask for it.
 
         Raises
         ------

@@ -72,7 +72,7 @@ class Stepping:
         if weights and memory is None:
             raise ValueError("Decoder: it attends to nothing, there are no weights to give")
         self._weights, self._on_tape = weights, decoder.attends and first.score == "location"
-        if weights:
+        if weights and self._memory is not None:
             self.state["attention"] = np.zeros_like(self._memory.mask)
         if self._on_tape:
             return

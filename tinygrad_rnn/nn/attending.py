@@ -150,12 +150,13 @@ class Attending(Module):
             layer.load_state_dict({name: value.data for name, value in self._as_one().items()})
         with no_grad():
             whole = {name: np.asarray(getattr(v, "data", v)) for name, v in self.inputs(memory).items()}
-        given = {"attended": np.zeros((len(state[0]), self.output_size), state[0].dtype), **dict(zip(self.states, state))}
+        nothing = np.zeros((len(state[0]), self.output_size), state[0].dtype)
+        given = {"attended": nothing, **dict(zip(self.states, state))}
         return layer.row_stepper(whole, rows), tuple(given[name] for name in layer.cell.states)
 
     def _as_one(self) -> dict[str, Any]:
         """The parameters of layer, attention and combination, as those of one cell."""
-        found = dict(self.layer.named_parameters())
+        found: dict[str, Any] = dict(self.layer.named_parameters())
         out, context, y = self.base.output, self.combine.weight[:, :self.memory_size], slice(self.memory_size, None)
         if self.score != "dot":
             found[f"W_query_{out}_l0"] = self.attention.weight_query

@@ -152,8 +152,8 @@ class RowStepper:
     def __init__(self, layer: Stack, whole: Mapping[str, np.ndarray] | None = None, rows: int = 1) -> None:
         if len(layer.cell.inputs) > 1 and (whole is None or set(whole) != set(layer.cell.whole)):
             further = ", ".join(layer.cell.inputs[1:])
-            raise ValueError(f"row_stepper: the cell has further inputs, {further}; use stepper, or give whole=, a dict "
-                             f"of those that are read whole: {', '.join(sorted(layer.cell.whole)) or 'none'}")
+            raise ValueError(f"row_stepper: the cell has further inputs, {further}; use stepper, or give whole=, a "
+                             f"dict of those read whole: {', '.join(sorted(layer.cell.whole)) or 'none of them'}")
         self._layer, self._room, self._whole = layer, 0, dict(whole or {})
         self._make(rows)
 
