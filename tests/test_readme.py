@@ -33,10 +33,9 @@ def toy(text: str) -> str:
 
 
 def run(arguments: list[str], folder: Path) -> str:
-    """Run Python in an empty folder, with compiled code, as a reader does; its standard output."""
+    """Run Python in an empty folder; its standard output."""
     done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, encoding="utf-8",
-                          env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error",
-                                            "NUMBA_DISABLE_JIT": "0"})
+                          env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"})
     assert done.returncode == 0, f"{arguments}:\n{done.stderr}"
     return done.stdout
 
@@ -57,6 +56,12 @@ def test_command_lines_run_in_order(tmp_path: Path) -> None:
 
 def test_derived_tables_are_up_to_date() -> None:
     assert readme.derived(README) == README, "run `make readme`"
+
+
+@pytest.fixture(autouse=True)
+def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a reader types runs compiled, whatever the tests run on."""
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "0")
 
 
 def test_links_and_make_targets_exist() -> None:
