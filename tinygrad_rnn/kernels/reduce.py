@@ -76,7 +76,7 @@ def seen_as_rows(x: np.ndarray, axes: tuple[int, ...]) -> tuple[np.ndarray, tupl
 
 
 def placed(y: np.ndarray, order: tuple[int, ...], shape: tuple[int, ...], axes: tuple[int, ...],
-            keepdims: bool) -> Any:
+           keepdims: bool) -> Any:
     """Results (outer, inner) in the shape that the caller expects; a single one as a NumPy scalar, as NumPy does."""
     y = _ordered(y.reshape([1 if a in axes else shape[a] for a in order]), order)
     return y if keepdims else y.reshape([n for a, n in enumerate(shape) if a not in axes])[()]
@@ -144,7 +144,7 @@ def _long_row(r: Reduction, x: np.ndarray, *told: np.float64) -> Any:
 # ---- what is called ------------------------------------------------------------------------------------------------
 
 
-def _reduce(r: Reduction, x: Any, axis: Axis, keepdims: bool) -> np.ndarray:
+def _reduce(r: Reduction, x: Any, axis: Axis, keepdims: bool) -> Any:
     """A reduction over axes."""
     if not keepdims and type(x) is np.ndarray and (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.flags.c_contiguous:
         large = x.size >= LARGE         # the common cases, straight to the kernel
