@@ -173,6 +173,9 @@ def test_choice_and_limits(dtype, rng):
             np.testing.assert_array_equal(result, expected.astype(result.dtype))
     np.testing.assert_array_equal(arithmetic.clip(x, -1.0, y), np.minimum(np.maximum(x, -1), y))
     np.testing.assert_array_equal(arithmetic.clip(x, -1.0, 1.0), np.clip(x, -1, 1))
+    low, high = y.copy(), np.roll(y, 1)     # bounds that cross, that are not numbers, and that are what they bound
+    low[:5], high[3:9], low[20:30], high[40:50] = np.nan, np.nan, x[20:30], x[40:50]
+    np.testing.assert_array_equal(arithmetic.clip(x, low, high), np.minimum(np.maximum(x, low), high))
 
 
 def test_compiled_loops_warn_as_numpy_does(threads):

@@ -119,6 +119,36 @@ def test_nan_and_infinity(name):
             np.testing.assert_array_equal(function(x, 0)[1], expected)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_extremes_see_a_nan_wherever_it_stands(dtype, rng):
+    """Rows watch for NaNs beside their extremes; a NaN with its sign bit set is one, too."""
+    for n, function in itertools.product((1, 3, 127, 129, 4096, 4099), (reduce.max, reduce.min)):
+        for place in sorted({*range(0, n, 97), n - 1}):
+            x = rng.standard_normal((2, n)).astype(dtype)
+            x[0, place] = -np.nan if place % 2 else np.nan
+            x[1, place] = math.inf if function is reduce.min else -math.inf
+            result = function(x, 1)
+            assert np.isnan(result[0]) and result[1] == function(x.T.copy(), 0)[1]
+            assert n == 1 or result[1] == (np.min if function is reduce.min else np.max)(x[1])
+    long = rng.standard_normal(arrays.LARGE + 5).astype(dtype)
+    for place in (0, 4095, 4096, len(long) - 1):
+        x = long.copy()
+        x[place] = np.nan
+        assert np.isnan(reduce.max(x)) and np.isnan(reduce.min(x))
+    assert reduce.max(long) == np.max(long) and reduce.min(long) == np.min(long)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows, n", [(0, 3), (3, 0), (1, 5), (7, 9), (8, 16), (16, 1), (16, 17), (31, 33), (33, 100),
+                                     (40, 7000)])
+def test_running_sums_of_any_number_of_rows(rows, n, dtype, rng):
+    """One after the other in float64, as NumPy's; a NaN and an infinity stay in their row."""
+    x = rng.standard_normal((rows, n)).astype(dtype)
+    if rows > 1 and n > 2:
+        x[0, n // 2], x[-1, n // 3] = np.nan, np.inf
+    assert np.array_equal(reduce.cumulative_sum(x, 1), np.cumsum(x, 1, np.float64).astype(dtype), equal_nan=True)
+
+
 def test_zeros_and_ties():
     assert not np.signbit(reduce.max(np.array([-0.0, -0.0]))) and not np.signbit(reduce.max(np.array([-0.0, 0.0])))
     assert not np.signbit(reduce.min(np.array([0.0, -0.0]))) and not np.signbit(reduce.sum(np.array([-0.0])))

@@ -159,7 +159,7 @@ def log_softmax(x: np.ndarray) -> np.ndarray:
 
 
 def logsumexp(x: np.ndarray) -> np.ndarray:
-    """log(sum(e^x)) along the last axis, which goes. Where it is not the last one in memory, columns are read as such."""
+    """log(sum(e^x)) along the last axis, which goes. If it is not the last in memory, columns are read as they lie."""
     x, axes = as_float(x, "logsumexp"), (x.ndim - 1,)
     if x.size < LARGE or x.strides[-1] == x.itemsize:
         return _apply(logsumexp_row, _rows(x, "logsumexp"))

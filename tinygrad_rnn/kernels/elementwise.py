@@ -15,7 +15,11 @@ warning.
     sigmoid 2.41, 2.3   silu 2.67, 2.4      softplus 1.68, 1.7  erf 2.48, 1.5       gelu 3.74, 3.3      cos 1.57, 1.6
     gelu_tanh 2.86, 2.2
 
-Of tan, asin, acos, atan, sinh, cosh, asinh, acosh, atanh and rsqrt the tests know that they are within 4 ulp.
+Over every 61st float32 number (`benchmarks.sweep_functions 61`):
+
+    tan 3.64            asin 2.36           acos 1.15           atan 2.05           sinh 2.20
+
+Of cosh, asinh, acosh, atanh and rsqrt the tests know that they are within 4 ulp.
 """
 import inspect
 import math

@@ -86,7 +86,9 @@ def remainder(a: V, b: V) -> V:
 
 def clip(x: V, low: V, high: V) -> V:
     """x between two numbers; NaN if any is."""
-    return x.maximum(low).minimum(high)
+    x = (low > x).select(low, x)
+    x = (high < x).select(high, x)
+    return low.unordered(high).select(float("nan"), x)
 
 
 def where(condition: Mask, x: V, y: V) -> V:

@@ -277,7 +277,7 @@ def _transposed(e: Emit, rows: list[V]) -> list[V]:
 
 
 def _running_rows(e: Emit, sizes: list[Int], x: Operand, out: Operand) -> None:
-    """(m,n) -> (m,n): the same of each row. A vector's lanes are as many rows; what is left of them, a few at a time."""
+    """(m,n) -> (m,n): the same of each row. A vector's lanes are as many rows; those left over go a few at a time."""
     m, n = sizes
     double, one = e.double(), e.first(e.int(1))
     whole = m // e.width

@@ -40,6 +40,7 @@ from .ufunc import use_threads
 
 Axis = int | tuple[int, ...] | None
 
+GROUP = 16          # rows whose running sums a thread takes together: as many as the widest vector has lanes
 COLUMNS = 64        # a thread takes a multiple of so many columns, so that no two write to one cache line
 
 
@@ -75,7 +76,7 @@ def seen_as_rows(x: np.ndarray, axes: tuple[int, ...]) -> tuple[np.ndarray, tupl
 
 
 def placed(y: np.ndarray, order: tuple[int, ...], shape: tuple[int, ...], axes: tuple[int, ...],
-            keepdims: bool) -> Any:
+           keepdims: bool) -> Any:
     """Results (outer, inner) in the shape that the caller expects; a single one as a NumPy scalar, as NumPy does."""
     y = _ordered(y.reshape([1 if a in axes else shape[a] for a in order]), order)
     return y if keepdims else y.reshape([n for a, n in enumerate(shape) if a not in axes])[()]
@@ -143,7 +144,7 @@ def _long_row(r: Reduction, x: np.ndarray, *told: np.float64) -> Any:
 # ---- what is called ------------------------------------------------------------------------------------------------
 
 
-def _reduce(r: Reduction, x: Any, axis: Axis, keepdims: bool) -> np.ndarray:
+def _reduce(r: Reduction, x: Any, axis: Axis, keepdims: bool) -> Any:
     """A reduction over axes."""
     if not keepdims and type(x) is np.ndarray and (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.flags.c_contiguous:
         large = x.size >= LARGE         # the common cases, straight to the kernel
@@ -282,7 +283,17 @@ def cumulative_sum(x: np.ndarray, axis: int = 0) -> np.ndarray:
     arranged, order = seen_as_rows(x, axes)
     y = np.empty(arranged.shape, x.dtype)
     if arranged.shape[2] == 1:
-        share_rows(RUNNING.rows, [arranged[:, :, 0]], [y[:, :, 0]])
+        _running_rows(arranged[:, :, 0], y[:, :, 0])
     else:
         _apply(RUNNING.columns, [arranged], y)
     return _ordered(y.reshape([x.shape[a] for a in order]), order)
+
+
+def _running_rows(x: np.ndarray, y: np.ndarray) -> None:
+    """Running sums of rows, in groups that the threads share."""
+    groups, length = len(x) // GROUP, x.shape[1]
+    if x.size >= LARGE:
+        use_threads()
+    several = (groups, GROUP, length)
+    RUNNING.rows(x[:groups * GROUP].reshape(several), out=y[:groups * GROUP].reshape(several))
+    RUNNING.rows(x[groups * GROUP:], out=y[groups * GROUP:])

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-# Seconds of spinning before a thread sleeps. Woken from sleep, Linux may put it on the processor of the one who wakes it,
-# and leaves it there if it sleeps again at once: operations of 100 us in a row then ran as on one thread.
+# Seconds of spinning before a thread sleeps. When it is woken, Linux may put it on the processor of the one who wakes
+# it, and leaves it there if it soon sleeps again: operations of 100 us in a row then ran as on one thread.
 WAIT = 200e-6
 _INT64 = np.dtype(np.int64)
 COMPILED = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
