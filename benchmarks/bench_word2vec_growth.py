@@ -2,7 +2,7 @@
 
 Skip-gram with 5 noise words, shared by a window on our side, on the first 2.4 MB of the Wikipedia file if it is there.
 
-    python -m benchmarks.bench_word2vec_growth build/benchmarks/word2vec_growth.json growth.svg    draws the last results
+    python -m benchmarks.bench_word2vec_growth build/benchmarks/word2vec_growth.json growth.svg     draws the last run
 """
 
 import json

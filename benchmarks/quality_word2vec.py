@@ -4,10 +4,10 @@
     python -m benchmarks.quality_word2vec --record     prints the table, and keeps it in benchmarks/results/quality
     python -m benchmarks.quality_word2vec --report     prints the table that is kept
 
-Both sides learn from the same file, TINYGRAD_RNN_DATA/wiki/enwiki20m.txt, with the same parameters, for five epochs on
-two threads, each fit in a process of its own; all vectors are judged by the same code.  Scores are Spearman correlations
-with WS-353, SimLex-999 and MEN, and the share of right analogies.  Scores go to a file as soon as they are there, so a
-run may be interrupted: half an hour of two processors for five seeds.
+Both sides learn from the same file, TINYGRAD_RNN_DATA/wiki/enwiki20m.txt, with the same parameters, for five epochs
+on two threads, each fit in a process of its own; all vectors are judged by the same code.  Scores are Spearman's
+correlations with WS-353, SimLex-999 and MEN, and the share of right analogies.  They go to a file as soon as they are
+there, so a run may be interrupted: a quarter of an hour of two processors for five seeds.
 
 The verdict is "as good" where our mean is at least the peer's less two standard errors of the difference of both means.
 """

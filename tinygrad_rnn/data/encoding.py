@@ -11,6 +11,7 @@ So a generator, which can be read once only, serves as well as a list; and a cor
 from __future__ import annotations
 
 import codecs
+import functools
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -50,8 +51,6 @@ class Sentences:
 
     Attributes
     ----------
-    counts : dict str -> int
-        How often each token came.
     words : int
         Tokens, all of them.
 
@@ -85,17 +84,22 @@ class Sentences:
             raise _no_room(error, folder) from None
         if path and (now := path.stat().st_size) != size:
             raise ValueError(f"corpus: {path} changed while it was read, from {size:,} to {now:,} bytes")
-        self.counts: dict[str, int] = {}
         try:
-            for part in self._parts:
-                for token, count in zip(part.tokens, part.occurrences.tolist()):
-                    self.counts[token] = self.counts.get(token, 0) + count
+            self.words = sum(self.counts.values())
         except UnicodeDecodeError:
             raise _not_utf8(path or Path()) from None
-        self.words = sum(self.counts.values())
         if not self.words:
             raise ValueError(f"corpus: {path} has no words" if path else "corpus: there are no words; was it a "
                              "generator that something else has used up? It can be read once only")
+
+    @functools.cached_property
+    def counts(self) -> dict[str, int]:
+        """How often each token came; `del sentences.counts` gives its memory back until it is asked for again."""
+        found: dict[str, int] = {}
+        for part in self._parts:
+            for token, count in zip(part.tokens, part.occurrences.tolist()):
+                found[token] = found.get(token, 0) + count
+        return found
 
     def _read_lists(self, sentences: Iterable[tuple[Iterable[str], bool]]) -> None:
         part = Lists(self._file())

@@ -5,6 +5,7 @@ Two ways: of token lists with a dictionary, of a stretch of a file with a compil
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 from array import array
@@ -176,6 +177,13 @@ def forget(mapped: np.ndarray) -> None:
     pages = getattr(mapped, "_mmap", None)
     if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
         pages.madvise(mmap.MADV_DONTNEED)
+
+
+def trim() -> None:
+    """Have the C library give back what was freed, which glibc keeps: between many small objects and large ones."""
+    give_back = getattr(ctypes.pythonapi, "malloc_trim", None)
+    if give_back is not None:
+        give_back(0)
 
 
 def too_long(path: Path) -> ValueError:

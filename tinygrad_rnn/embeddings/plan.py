@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
+import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,6 +101,15 @@ def table(rows: int, size: int) -> np.ndarray:
     room = np.zeros(rows * width + LINE // 4, np.float32)
     start = -room.ctypes.data % LINE // 4
     return room[start:start + rows * width].reshape(rows, width)
+
+
+def sparse_table(rows: int, width: int) -> np.ndarray:
+    """Zeros, (rows, width), of which only the pages that are written to take memory: no page is a huge one."""
+    memory = mmap.mmap(-1, max(1, rows * width * 4))
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        with contextlib.suppress(OSError):      # a kernel without huge pages
+            memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, np.float32, rows * width).reshape(rows, width)
 
 
 CHOICES = {"model": ("skipgram", "cbow"), "objective": ("negative", "hierarchical", "softmax")}

@@ -19,7 +19,7 @@ import numpy as np
 from ..kernels import get_num_threads
 from ..kernels.threads import COMPILED, pool_address
 from . import readable
-from .plan import Plan, table
+from .plan import Plan, sparse_table
 from .sampling import deal
 
 SHARDS, ROUND = 4, 1000         # of deterministic mode; they are part of its result
@@ -104,5 +104,5 @@ def _rounds(plan: Plan, shards: int, size: int) -> tuple[Any, ...]:
     return (size, np.empty((shards, words), np.int32), np.empty((shards, words), np.int64),
             np.zeros((shards, 3), np.int64), np.zeros(len(plan.keep), np.uint64), noise, lengths, common,
             np.full((shards, len(plan.inner) + len(plan.outer)), NOWHERE, np.int32),
-            table(shards * room, plan.inner.shape[1]).reshape(shards, room, -1),
+            sparse_table(shards * room, plan.inner.shape[1]).reshape(shards, room, -1),
             np.empty((shards, room), np.int32), np.empty((shards, room), np.int32))

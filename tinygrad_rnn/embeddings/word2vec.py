@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..data.encoding import Sentences, Source
-from ..data.numbering import PIECE, forget
+from ..data.numbering import PIECE, forget, trim
 from ..data.vocabulary import Vocabulary
 from ..kernels import get_num_threads
 from ..random import Rng, entropy, stream
@@ -60,8 +61,8 @@ class Word2Vec:
         CBOW: the mean of the context rows, or their sum.  As in word2vec, each context word is moved by the whole
         gradient with respect to that mean, not by its share of it.
     alpha, min_alpha : float
-        Learning rate at the beginning and at the end.  Within a pass it falls linearly; at the end of pass k of n it has
-        fallen by the share (k/n)^2 of its way, later than with word2vec's k/n, which stops learning too early where
+        Learning rate at the beginning and at the end.  Within a pass it falls linearly; at the end of pass k of n it
+        has fallen by the share (k/n)^2 of its way, later than with word2vec's k/n, which stops learning too early where
         the corpus is small.  (gensim's falls later too: with several workers on a file, each counts its own part only.)
     epochs : int
         Passes over the corpus.
@@ -186,10 +187,17 @@ class Word2Vec:
         if most < self.min_count:
             raise ValueError(f"Word2Vec: no word is left: the most frequent one, {word!r}, comes {most} times, and "
                              f"min_count={self.min_count}")
-        return Vocabulary(sentences.counts, self.min_count, self.max_vocab_size)
+        words = Vocabulary(sentences.counts, self.min_count, self.max_vocab_size)
+        # The same words anew: those that were read stand among the rare ones, whose memory they would keep.
+        text, lengths, counts = "".join(words.tokens), [len(token) for token in words.tokens], words.counts.tolist()
+        del words, sentences.counts
+        trim()
+        ends = itertools.accumulate(lengths)
+        return Vocabulary.ordered([text[end - length:end] for length, end in zip(lengths, ends)], counts)
 
     def _grow(self) -> None:
         """Rows for words that have none: small random numbers inside, zeros outside."""
+        trim()
         words, size = len(self._words), self.vector_size
         rows = max(1, words - 1) if self.objective == "hierarchical" else words
         known, inner, outer = len(self._inner), table(words, size), table(rows, size)
@@ -223,9 +231,9 @@ class Word2Vec:
                 self._vectors = None
                 for position in trainer.stretch(epoch, self.position, self._progress):
                     bar.update(epoch, position, self._progress[1:])
+                    forget(ids)
                     if position - called >= STRETCH and position < len(ids):
                         called = position
-                        forget(ids)
                         for callback in callbacks:
                             callback(self)
                         self._vectors = None
@@ -236,7 +244,6 @@ class Word2Vec:
                 if not np.isfinite(loss):
                     raise FloatingPointError(f"Word2Vec: the loss of epoch {epoch + 1} is not finite; lower alpha,"
                                              f" which was {self.alpha}")
-                forget(ids)
                 self.loss_history.append(float(loss / pairs))       # and that is the pass's end
                 for callback in callbacks:
                     callback(self)

@@ -17,9 +17,12 @@ from .word2vec import OF_PASS, Noise, Pass, advance, compact, walk
 
 TURN = np.uint64(0x5851F42D4C957F2D)    # tells the stream of turns from that of the words
 
-# Rounds: positions of a shard; words and places of each shard (S, room), and where its centres begin and end and how
-# many words it has (S, 3); whether shard s meets word w, a bit a shard (V,); tables of noise words (S, n, 2), how long each is, and the
-# words that all of them have.  For the others see `Copies`, with a first axis of shards.
+# What a round goes by, for S shards.
+#   size : positions of a shard
+#   words, places : as `compact` finds them for each shard (S, room)
+#   bounds : where the centres of each shard begin and end, and how many words it has (S, 3)
+#   noise, lengths, common : tables of noise words (S, n, 2), how long each is, the words that all of them have
+#   marks, slots, copies, rows, times : see `Copies`; but for marks with a first axis of shards
 Rounds = namedtuple("Rounds", "size words places bounds marks noise lengths common slots copies rows times")
 
 

@@ -3,8 +3,8 @@
 In a round all shards start from the same tables.  A row that one shard alone may touch is moved where it stands.  Of a
 row that others may touch too each shard makes a copy when it first touches it, and moves that; at the end of the round
 they are merged, those of one word in the order of the shards.  Which rows these are is known before the round begins:
-each shard has marked the words that it will meet, and the noise words of different shards are different ones (sampling.py
-deals them out), but for frequent words, which always are copied.
+each shard has marked the words that it will meet, and the noise words of different shards are different ones
+(embeddings/sampling.py deals them out), but for frequent words, which always are copied.
 
 The changes of shards to a row are not simply added: each has walked towards the same optimum, and a frequent word would
 overshoot it S times, the more the longer a round is.  As if they had moved in sequence: n steps towards an optimum that

@@ -119,6 +119,10 @@ def get_num_threads() -> int:
 # ---- the pool -------------------------------------------------------------------------------------------------------
 
 
+def _nothing(part: int) -> None:
+    """The job between jobs."""
+
+
 class _Pool:
     """Its memory, its workers, and the Python job that it does at the moment."""
 
@@ -137,7 +141,7 @@ class _Pool:
         self.memory = np.zeros((pool.WORKER + threads * pool.LINE) // 8 + pool.LINE // 8, np.int64)
         self.address = -(-self.memory.ctypes.data // pool.LINE) * pool.LINE
         self.words = self.memory[(self.address - self.memory.ctypes.data) // 8:]
-        self.job: Callable[[int], None] = lambda part: None
+        self.job: Callable[[int], None] = _nothing
         self.serve, self.finish_part = pool.serve[_INT64], pool.finish_part[_INT64]
         setup = {pool.SPINS: self._spins(), pool.THREADS: threads, pool.ACQUIRE: symbol("PyThread_acquire_lock"),
                  pool.RELEASE: symbol("PyThread_release_lock"), pool.RUN: pool.run_job[_INT64]}
@@ -264,5 +268,6 @@ def run(function: Callable[..., Any], *args: Any, parts: int | None = None) -> N
             compiled.finish_own[_INT64](address)
     finally:
         compiled.end[_INT64](address)
+        pool.job = _nothing     # else it would keep alive what the last job had
     if failures:
         raise failures[0]

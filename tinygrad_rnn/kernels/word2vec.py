@@ -117,7 +117,7 @@ def walk(of, noise, words, places, first, last, n, shard, copies, totals):
         shards.py; -1: move the tables
     totals : (3,) LOSS, PAIRS, added to
     """
-    window, objective, bag, negative, key = of.window, of.objective, of.bag, of.negative, of.key
+    window, objective, bag, key = of.window, of.objective, of.bag, of.key
     starts, nodes, vectors, lanes = of.starts, of.nodes, of.vectors, of.lanes
     outer_words = len(of.outer)
     most, each, alone = most_outputs(of), objective == EXACT and not bag, shard >= 0
@@ -170,7 +170,7 @@ def walk(of, noise, words, places, first, last, n, shard, copies, totals):
                     for j in range(candidates):
                         own = drawing
                         if objective == SOFTMAX:
-                            word = j
+                            word = np.intp(j)
                         elif objective == HIERARCHICAL:
                             word = np.intp(nodes[starts[centre] + j])
                         elif j == 0:
@@ -219,8 +219,8 @@ def walk(of, noise, words, places, first, last, n, shard, copies, totals):
             which, against = addresses_at + begin, addresses_at + begin + most_inputs * 8
             for g in range(pairs if each else 1):
                 size = sizes[old * groups + g]
-                call(step, (1 if each else pairs, which, size, against, answers, rates_at + old * rate, vectors, scratch,
-                            totals_at + 8 * LOSS, scale_at))
+                call(step, (1 if each else pairs, which, size, against, answers, rates_at + old * rate, vectors,
+                            scratch, totals_at + 8 * LOSS, scale_at))
                 which += 8
                 against += 8 * size
             totals[PAIRS] += 1 if bag else pairs
