@@ -267,7 +267,7 @@ def run(function: Callable[..., Any], *args: Any, parts: int | None = None) -> N
             job(part)
             compiled.finish_own[_INT64](address)
     finally:
+        pool.job = _nothing     # else it would keep alive what this one had; before the pool is another caller's
         compiled.end[_INT64](address)
-        pool.job = _nothing     # else it would keep alive what the last job had
     if failures:
         raise failures[0]
