@@ -187,10 +187,10 @@ def case(batch: int, E: int, H: int, passes: int, words: int, pairs: int | None 
 BENCHMARK = Benchmark(
     title="Translation of Multi30k, German to English: a pass over the training pairs",
     sides={"ours": ours, "torch": via_torch},
-    cases=[case(64, 256, 256, 8, 406_534)],
+    cases=[case(64, 256, 256, 6, 406_534)],
     toy=[case(4, 4, 5, 3, 60, 20, 2)],
     threads=(2,),
     item="words",
-    rounds=6,
+    rounds=4,
     budget=0.0,
 )

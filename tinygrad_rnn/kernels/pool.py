@@ -5,7 +5,7 @@ memory, wakes as many threads as there are parts, takes parts itself until none 
 have taken. Parts are taken one by one, so a thread that comes late, because another program has its processor, holds up
 nobody.
 
-Whoever waits spins for some 200 us, then sleeps. The word `asleep` decides who pays for that: the waiter raises it and
+Whoever waits spins for some 100 us, then sleeps. The word `asleep` decides who pays for that: the waiter raises it and
 looks once more; the waker lowers it, and releases the waiter's lock only if it was up. So two threads that are awake
 meet without a system call. The locks are those of Python's own threads, called here without the GIL.
 

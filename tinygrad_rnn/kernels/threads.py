@@ -22,7 +22,7 @@ import numpy as np
 
 # Seconds of spinning before a thread sleeps. When it is woken, Linux may put it on the processor of the one who wakes
 # it, and leaves it there if it soon sleeps again: operations of 100 us in a row then ran as on one thread.
-WAIT = 200e-6
+WAIT = 100e-6
 _INT64 = np.dtype(np.int64)
 COMPILED = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 
@@ -119,10 +119,6 @@ def get_num_threads() -> int:
 # ---- the pool -------------------------------------------------------------------------------------------------------
 
 
-def _nothing(part: int) -> None:
-    """The job between jobs."""
-
-
 class _Pool:
     """Its memory, its workers, and the Python job that it does at the moment."""
 
@@ -141,7 +137,7 @@ class _Pool:
         self.memory = np.zeros((pool.WORKER + threads * pool.LINE) // 8 + pool.LINE // 8, np.int64)
         self.address = -(-self.memory.ctypes.data // pool.LINE) * pool.LINE
         self.words = self.memory[(self.address - self.memory.ctypes.data) // 8:]
-        self.job: Callable[[int], None] = _nothing
+        self.job: Callable[[int], None] = lambda part: None
         self.serve, self.finish_part = pool.serve[_INT64], pool.finish_part[_INT64]
         setup = {pool.SPINS: self._spins(), pool.THREADS: threads, pool.ACQUIRE: symbol("PyThread_acquire_lock"),
                  pool.RELEASE: symbol("PyThread_release_lock"), pool.RUN: pool.run_job[_INT64]}
@@ -251,12 +247,13 @@ def run(function: Callable[..., Any], *args: Any, parts: int | None = None) -> N
         for part in range(parts):
             function(part, parts, *args)
         return
-    compiled, failures = pool.compiled, list[BaseException]()
+    compiled, failures, work = pool.compiled, list[BaseException](), [(function, args)]
 
     def job(part: int) -> None:
         try:
             if not failures:
-                function(part, parts, *args)
+                called, given = work[0]
+                called(part, parts, *given)
         except BaseException as error:
             failures.append(error)
 
@@ -267,7 +264,7 @@ def run(function: Callable[..., Any], *args: Any, parts: int | None = None) -> N
             job(part)
             compiled.finish_own[_INT64](address)
     finally:
-        pool.job = _nothing     # else it would keep alive what this one had; before the pool is another caller's
         compiled.end[_INT64](address)
+        work.clear()    # the pool keeps the job until the next one, but not what it had
     if failures:
         raise failures[0]
