@@ -1,4 +1,4 @@
-"""The README's tables that are derived: speed from recorded benchmarks, the lecture index from the package's docstring.
+"""The README's derived tables: speed and quality from recorded benchmarks, the lecture index from the docstring.
 
     python -m docs.readme        writes them into README.md (also: make readme); a test sees when it was forgotten
 """
@@ -7,6 +7,7 @@ import ast
 import re
 from pathlib import Path
 
+from benchmarks import quality_word2vec
 from benchmarks.__main__ import recorded
 from benchmarks.report import grid, overview, summary
 
@@ -40,9 +41,14 @@ def speed() -> str:
     return "\n\n".join([overview(results), *fold])
 
 
+def quality() -> str:
+    """How good word vectors are, beside gensim's."""
+    return quality_word2vec.table(quality_word2vec.recorded()).strip()
+
+
 def derived(text: str) -> str:
     """The README with its derived tables as they should be."""
-    for name, content in (("speed", speed()), ("lectures", lectures())):
+    for name, content in (("speed", speed()), ("quality", quality()), ("lectures", lectures())):
         section = re.compile(f"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         text = section.sub(lambda match, content=content: f"{match[1]}{content}\n{match[2]}", text)
     return text

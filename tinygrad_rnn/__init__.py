@@ -36,7 +36,7 @@ GloVe: X, f(X), J and the mean (e + theta)/2           embeddings/glove.py, embe
 cosine, analogies, 3CosAdd and 3CosMul                 embeddings/keyed_vectors.py
 t-SNE: P, Q and KL(P || Q)                             embeddings/tsne.py, kernels/tsne.py
 start values (Xavier, He, orthogonal)                  nn/init.py
-convolution as a product of matrices                   kernels/convolution.py, nn/convolution.py
+convolution as a product of matrices                   kernels/convolution.py, kernels/implicit.py, nn/convolution.py
 losses                                                 nn/losses.py
 SGD, momentum, RMSprop, Adam                           optim/optimizers.py
 clipping of gradients                                  nn/utils.py

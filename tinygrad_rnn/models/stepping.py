@@ -52,7 +52,7 @@ class Output:
 
 
 class Stepping:
-    """Steps of a decoder; later changes of its parameters do not show.
+    """Steps of a decoder, whose parameters must not change while a search runs.
 
     Parameters
     ----------
