@@ -116,7 +116,7 @@ def ours(batch: int, E: int, H: int, dropout: float, passes: int, pairs: int | N
     optimizer = optim.Adam(model.parameters(), lr=RATE)
 
     def update(batch: Any, rate: float) -> float:
-        optimizer.lr = rate
+        optimizer.param_groups[0]["lr"] = rate
         loss = model.loss(batch.source, batch.target, batch.source_lengths, batch.target_lengths,
                           label_smoothing=SMOOTHING)
         optimizer.zero_grad()

@@ -211,6 +211,15 @@ def test_errors(call, error, match) -> None:
         call()
 
 
+def test_an_option_is_set_in_its_group_and_nowhere_else() -> None:
+    optimizer = optim.Adam([nn.Parameter([1.0])], lr=0.1)
+    with pytest.raises(AttributeError, match=r"Adam: lr is an option .* optimizer.param_groups\[0\]\['lr'\] = ..."):
+        optimizer.lr = 0.2
+    optimizer.note = "what is no option is the caller's"
+    optimizer.param_groups[0]["lr"] = 0.2
+    assert (optimizer.param_groups[0]["lr"], optimizer.defaults["lr"]) == (0.2, 0.1)
+
+
 def test_a_gradient_that_does_not_fit_is_an_error() -> None:
     parameter = nn.Parameter([1.0, 2.0])
     optimizer = optim.SGD([parameter])

@@ -7,13 +7,13 @@ full shape. Python's numbers are weak: they never change a dtype. Comparisons gi
 if either is, and of 0 and -0 either one.
 """
 import functools
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .arrays import FLOAT32, FLOAT64, LARGE, large, share_rows, split_ufunc
+from .reduce import any_nan
 from .threads import COMPILED
 
 WARNING = ("add", "subtract", "multiply", "divide", "square", "sqrt", "reciprocal")      # as NumPy's do
@@ -112,7 +112,7 @@ def remainder(a: Any, b: Any, out: np.ndarray | None = None) -> np.ndarray:
     if not _alike(a, b) or overlap:
         return np.remainder(a, b, out=out)
     y = np.asarray(_by_threads("remainder", (a, b), out))
-    if math.isnan(np.add.reduce(y, axis=None)):
+    if any_nan(y):
         lacking = np.isnan(y)
         y[lacking] = np.remainder(*(x[lacking] if np.ndim(x) else x for x in (a, b)))
     return y if out is None and y.ndim else y[()] if out is None else out

@@ -30,6 +30,7 @@ import numpy as np
 
 from . import circular, functions
 from .arrays import FLOAT32, FLOAT64, LARGE, as_float, large, split_ufunc
+from .reduce import any_nan
 from .ufunc import joint_ufunc, use_threads
 
 
@@ -126,7 +127,7 @@ def _circular(lanes: Callable[..., Any], exact: Callable[[float], float], x: np.
               out: np.ndarray | None) -> np.ndarray:
     """Where x is too large for the vector code, which gives NaN there, the C library can still reduce it."""
     y = lanes(x)
-    if math.isnan(np.add.reduce(y, axis=None)):
+    if any_nan(y):
         x, y = np.asarray(x), np.asarray(y)
         huge = np.isnan(y) & np.isfinite(x)
         y[huge] = [exact(number) for number in x[huge].tolist()]

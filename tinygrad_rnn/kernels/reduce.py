@@ -245,6 +245,11 @@ def min(x: np.ndarray, axis: Axis = None, keepdims: bool = False) -> np.ndarray:
     return _extreme(MIN, np.minimum, x, axis, keepdims)
 
 
+def any_nan(x: np.ndarray) -> bool:
+    """Is one of the elements NaN?"""
+    return math.isnan(max(x) if x.size >= LARGE else np.add.reduce(x, axis=None))
+
+
 def _position(largest: bool, x: Any, axis: int | None, keepdims: bool) -> np.ndarray:
     """Index of an extreme, along one axis or into the array as if it were flat."""
     x, kind = np.asarray(x), ARGMAX if largest else ARGMIN

@@ -41,6 +41,8 @@ class Optimizer:
         options out of range.
     TypeError
         For what is no Tensor.
+    AttributeError
+        For an option that is set on the optimizer and not in a group.
     """
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
@@ -60,6 +62,12 @@ class Optimizer:
     @property
     def _who(self) -> str:
         return type(self).__name__
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.__dict__.get("defaults", ()):       # it would be kept, and never read
+            raise AttributeError(f"{self._who}: {name} is an option of each group of parameters; set it there: "
+                                 f"optimizer.param_groups[0][{name!r}] = ...")
+        super().__setattr__(name, value)
 
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
         """Add a group {"params": Tensors, option: value, ...}; options that are not given have their defaults."""
