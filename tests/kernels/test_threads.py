@@ -223,7 +223,7 @@ def test_fork_has_a_pool_of_its_own():
     if child == 0:
         status = 1
         try:
-            assert threads._pool is None
+            assert threads.started is None
             test_each_part_once(2, 7)
             test_threads_really_run()
             status = 0
@@ -271,6 +271,29 @@ def test_affinity():
     code = ("import os; os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])\n"
             "from tinygrad_rnn.kernels import threads; print(threads.get_num_threads(), threads.pool_address())")
     assert in_process(code).stdout == "1 0\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux" or threads.usable_cpus() < 2, reason="needs Linux and two CPUs")
+def test_threads_leave_the_callers_cpu_to_it():
+    code = """
+import os, threading, time
+from tinygrad_rnn.kernels import threads
+threads.set_num_threads(2)
+threads.run(lambda part, parts: None)       # starts the other thread, with all CPUs
+allowed = os.sched_getaffinity(0)
+for cpu in sorted(allowed)[:2] * 2:
+    os.sched_setaffinity(0, {cpu})          # the caller's own, which nobody changes
+    seen, end = None, time.monotonic() + 20
+    while seen != allowed - {cpu} and time.monotonic() < end:
+        threads.run(lambda part, parts: None)
+        time.sleep(1e-3)
+        worker, = (t for t in threading.enumerate() if t.name == "tinygrad_rnn-1")
+        seen = os.sched_getaffinity(worker.native_id)
+    assert seen == allowed - {cpu} and os.sched_getaffinity(0) == {cpu}, (seen, cpu)
+print("kept off")
+"""
+    result = in_process(code)
+    assert result.stdout == "kept off\n", result.stderr
 
 
 def test_control_groups(tmp_path):

@@ -15,6 +15,7 @@ import numpy as np
 from .arrays import FLOAT32, FLOAT64, LARGE, large, share_rows, split_ufunc
 from .reduce import any_nan
 from .threads import COMPILED
+from .ufunc import joint_ufunc, use_threads
 
 WARNING = ("add", "subtract", "multiply", "divide", "square", "sqrt", "reciprocal")      # as NumPy's do
 TRUTHS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "logical_and", "logical_or",
@@ -25,7 +26,6 @@ TRUTHS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"
 def _lanes(name: str) -> Any:
     """The ufunc of a function of `exact.py`, compiled."""
     from . import exact
-    from .ufunc import joint_ufunc
 
     function = abs if name == "absolute" else getattr(exact, name)
     inputs = {"clip": "vvv", "where": "mvv"}.get(name) or "v" * getattr(np, name).nin
@@ -35,6 +35,12 @@ def _lanes(name: str) -> Any:
 
 def _alike(*operands: Any) -> bool:
     """Are they arrays of one floating dtype, shape and layout, or numbers beside such?"""
+    if len(operands) == 2:      # the common case, kept short: what follows a large array finds its code out of the cache
+        a, b = operands
+        if type(b) is float and type(a) is np.ndarray:
+            return (a.dtype is FLOAT32 or a.dtype is FLOAT64) and a.flags.forc and COMPILED
+        if type(a) is np.ndarray is type(b) and a.shape == b.shape and a.flags.c_contiguous and b.flags.c_contiguous:
+            return a.dtype is b.dtype and (a.dtype is FLOAT32 or a.dtype is FLOAT64) and COMPILED
     arrays = [x for x in operands if type(x) is not int and type(x) is not float]
     first = arrays[0] if arrays else None
     if not COMPILED or type(first) is not np.ndarray or first.dtype is not FLOAT32 and first.dtype is not FLOAT64:
@@ -45,10 +51,8 @@ def _alike(*operands: Any) -> bool:
     return all(x.flags.c_contiguous for x in arrays) or all(x.flags.f_contiguous for x in arrays)
 
 
-def _by_threads(name: str, inputs: tuple[Any, ...], out: np.ndarray | None = None) -> np.ndarray:
+def _by_threads(name: str, *inputs: Any, out: np.ndarray | None = None) -> np.ndarray:
     """The compiled ufunc, after the threads were told that it comes."""
-    from .ufunc import use_threads
-
     use_threads()
     return _lanes(name)(*inputs, out)
 
@@ -62,13 +66,15 @@ def _array_function(ufunc: np.ufunc, most: int = LARGE) -> Callable[..., np.ndar
         if (type(a) is not np.ndarray or a.size < most) and (type(b) is not np.ndarray or b.size < most):
             return ufunc(a, b, out=out)
         if _alike(a, b):
-            return _by_threads(name, (a, b), out)
+            return _by_threads(name, a, b, out=out)
         return split_ufunc(ufunc, (a, b), out) if large(a) or large(b) else ufunc(a, b, out=out)
 
     def of_one(x: Any, out: np.ndarray | None = None) -> np.ndarray:
         if type(x) is not np.ndarray or x.size < LARGE:
             return ufunc(x, out=out)
-        return _by_threads(name, (x,), out) if _alike(x) else split_ufunc(ufunc, (x,), out)
+        if (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.flags.forc and COMPILED:
+            return _by_threads(name, x, out=out)
+        return split_ufunc(ufunc, (x,), out)
 
     apply: Any = of_two if ufunc.nin == 2 else of_one
     apply.__name__ = apply.__qualname__ = name
@@ -111,7 +117,7 @@ def remainder(a: Any, b: Any, out: np.ndarray | None = None) -> np.ndarray:
     overlap = out is not None and any(type(x) is np.ndarray and np.may_share_memory(x, out) for x in (a, b))
     if not _alike(a, b) or overlap:
         return np.remainder(a, b, out=out)
-    y = np.asarray(_by_threads("remainder", (a, b), out))
+    y = np.asarray(_by_threads("remainder", a, b, out=out))
     if any_nan(y):
         lacking = np.isnan(y)
         y[lacking] = np.remainder(*(x[lacking] if np.ndim(x) else x for x in (a, b)))
@@ -143,7 +149,7 @@ def _full(x: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 def clip(x: Any, low: Any, high: Any) -> np.ndarray:
     """The smaller of `high` and the larger of x and `low`; NaN if any is."""
     if type(x) is np.ndarray and x.size >= LARGE and _alike(x, low, high):
-        return _by_threads("clip", (x, low, high))
+        return _by_threads("clip", x, low, high)
     return np.minimum(np.maximum(x, low), high)
 
 
@@ -158,7 +164,7 @@ def where(condition: Any, x: Any, y: Any) -> np.ndarray:
         # An array that is constant, or of one memory order, is read as it is; any other is written out.
         values = [a if np.ndim(a) == 0 else b if b.flags.c_contiguous else np.ascontiguousarray(b)
                   for a, b in zip((x, y), inputs[1:])]
-        return _by_threads("where", (inputs[0], *(np.asarray(a, dtype) for a in values)))
+        return _by_threads("where", inputs[0], *(np.asarray(a, dtype) for a in values))
     out = np.empty(shape, dtype)
     share_rows(_choose, inputs, [out])
     return out

@@ -297,6 +297,10 @@ class Emit:
         """`c` in every lane."""
         return V(self, ir.Constant(self.vector, [float(c)] * self.width))
 
+    def ramp(self) -> V:
+        """0, 1, 2 ... in the lanes."""
+        return V(self, ir.Constant(self.vector, [float(k) for k in range(self.width)]))
+
     def lanes(self, n: Size) -> Lanes:
         """The integer `n` in every lane."""
         return Lanes(self, ir.Constant(self.integers, [n] * self.width))
@@ -660,6 +664,13 @@ def _call(typingctx, address, args):
         return context.get_dummy_value()
 
     return types.void(types.intp, types.UniTuple(types.intp, len(args))), generate
+
+
+@_word_intrinsic(types.intp)
+def ask(builder, address):
+    """Call the C function int(void) at an address."""
+    function = ir.FunctionType(I32, []).as_pointer()
+    return builder.sext(builder.call(builder.inttoptr(address, function), []), I64)
 
 
 def _outline(typingctx, function, args):

@@ -13,11 +13,12 @@ An array is seen as (outer, length, inner), where length is what is reduced, if 
 its rows are reduced, else its columns; either kernel reads memory in its own order.
 """
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .arrays import FLOAT32, FLOAT64, LARGE, as_float, share_rows
+from .arrays import FLOAT32, FLOAT64, LARGE, as_float
 from .fold import (
     ALL,
     ANY,
@@ -33,6 +34,7 @@ from .fold import (
     RUNNING,
     SUM,
     TOTAL,
+    Position,
     Reduction,
 )
 from .threads import get_num_threads
@@ -41,6 +43,7 @@ from .ufunc import use_threads
 Axis = int | tuple[int, ...] | None
 
 GROUP = 16          # rows whose running sums a thread takes together: as many as the widest vector has lanes
+COUNTABLE = 1 << 24     # as far as float32 counts
 COLUMNS = 64        # a thread takes a multiple of so many columns, so that no two write to one cache line
 
 
@@ -129,12 +132,10 @@ def reduced(r: Reduction, x: np.ndarray, told: np.ndarray | None = None) -> np.n
 
 def _long_row(r: Reduction, x: np.ndarray, *told: np.float64) -> Any:
     """One row, its blocks shared out; they are combined in the order of the kernel."""
-    partial = r.part or r
-    whole, rest = x[:len(x) // BLOCK * BLOCK].reshape(-1, BLOCK), x[len(x) // BLOCK * BLOCK:]
-    blocks = np.empty(len(whole) + (len(rest) > 0), np.float64 if partial.double else x.dtype)
-    partial.rows(whole, *told, out=blocks[:len(whole)])
-    if len(rest):
-        blocks[-1] = partial.rows(rest, *told)
+    partial, whole = r.part or r, len(x) // BLOCK
+    blocks = partial.rows(x[:whole * BLOCK].reshape(whole, BLOCK), *told)
+    if whole * BLOCK < len(x):
+        blocks = np.append(blocks, partial.rows(x[whole * BLOCK:], *told))
     if not partial.double:
         return r.rows(blocks)
     total = (np.multiply if r is PROD else np.add).accumulate(blocks)[-1]
@@ -259,13 +260,31 @@ def _position(largest: bool, x: Any, axis: int | None, keepdims: bool) -> np.nda
     if x.size < LARGE or x.dtype not in (FLOAT32, FLOAT64):
         return by_numpy(x, None if axis is None else axes[0], keepdims=keepdims)
     arranged, order = seen_as_rows(x, axes)
-    outer, _, inner = arranged.shape
-    if inner == 1:      # NumPy is fast along rows
-        y = np.empty(outer, np.intp)
-        share_rows(lambda rows, out: by_numpy(rows, axis=1, out=out[0]), [arranged[:, :, 0]], [y])
-    else:
+    outer, length, inner = arranged.shape
+    if inner != 1:
         y = _apply(kind.columns, [arranged], np.empty((outer, inner))).astype(np.int64)
+    elif length > COUNTABLE or outer < get_num_threads():
+        y = np.array([_in_long_row(kind, by_numpy, row) for row in arranged[:, :, 0]], np.int64)
+    else:
+        y = _in_rows(kind, by_numpy, arranged[:, :, 0])
     return placed(y, order, x.shape, axes, keepdims)
+
+
+def _in_rows(kind: Position, by_numpy: Callable[..., Any], x: np.ndarray) -> np.ndarray:
+    """Positions of the extremes of rows."""
+    y = _apply(kind.rows, [x], np.empty(len(x)))
+    unknown = np.isnan(y)
+    y[unknown] = by_numpy(x[unknown], axis=1)
+    return y.astype(np.int64)
+
+
+def _in_long_row(kind: Position, by_numpy: Callable[..., Any], x: np.ndarray) -> int:
+    """Position of an extreme, from those of the row's blocks."""
+    blocks = len(x) // BLOCK
+    places = np.arange(blocks) * BLOCK + _in_rows(kind, by_numpy, x[:blocks * BLOCK].reshape(-1, BLOCK))
+    if blocks * BLOCK < len(x):
+        places = np.append(places, blocks * BLOCK + by_numpy(x[blocks * BLOCK:]))
+    return int(places[by_numpy(x[places])])
 
 
 def argmax(x: np.ndarray, axis: int | None = None, keepdims: bool = False) -> np.ndarray:

@@ -12,6 +12,7 @@ import ctypes
 import math
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,9 +21,7 @@ from typing import Any
 
 import numpy as np
 
-# Seconds of spinning before a thread sleeps. When it is woken, Linux may put it on the processor of the one who wakes
-# it, and leaves it there if it soon sleeps again: operations of 100 us in a row then ran as on one thread.
-WAIT = 100e-6
+WAIT = 50e-6    # seconds of spinning before a thread sleeps
 _INT64 = np.dtype(np.int64)
 COMPILED = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 
@@ -139,12 +138,16 @@ class _Pool:
         self.words = self.memory[(self.address - self.memory.ctypes.data) // 8:]
         self.job: Callable[[int], None] = lambda part: None
         self.serve, self.finish_part = pool.serve[_INT64], pool.finish_part[_INT64]
-        setup = {pool.SPINS: self._spins(), pool.THREADS: threads, pool.ACQUIRE: symbol("PyThread_acquire_lock"),
-                 pool.RELEASE: symbol("PyThread_release_lock"), pool.RUN: pool.run_job[_INT64]}
+        setup = {pool.SPINS: self._spins(), pool.THREADS: threads, pool.RUN: pool.run_job[_INT64],
+                 pool.ACQUIRE: symbol("PyThread_acquire_lock"), pool.RELEASE: symbol("PyThread_release_lock"),
+                 pool.CPU: pool.NOTHING}
+        names = "sched_getcpu", "sched_getaffinity", "sched_setaffinity"
+        if sys.platform == "linux" and all(hasattr(ctypes.pythonapi, name) for name in names):
+            setup |= dict(zip((pool.GET_CPU, pool.GET_CPUS, pool.SET_CPUS), map(symbol, names)))
         for waiter in [pool.CALLER, *(pool.WORKER + w * pool.LINE for w in range(threads - 1))]:
             lock = allocate()
             acquire(lock, 1)  # a sleeping thread tries to acquire it once more, and is woken by a release
-            setup[waiter + pool.LOCK] = lock
+            setup |= {waiter + pool.LOCK: lock, waiter + pool.LEFT_CPU: pool.NOTHING}
         for offset, value in setup.items():
             self.words[offset // 8] = value
         self.workers = [threading.Thread(target=self._work, args=(w,), name=f"tinygrad_rnn-{w + 1}", daemon=True)
@@ -173,38 +176,38 @@ class _Pool:
 
 
 _threads = 0  # not asked for yet
-_pool: _Pool | None = None
+started: _Pool | None = None        # the pool, once somebody has asked for it
 _retired: list[_Pool] = []  # their memory stays: some kernel may still run on it
 _lock = threading.RLock()
 
 
 def pool_address() -> int:
     """What compiled kernels take to share out their work: the address of the pool, 0 for a single thread."""
-    return _pool.address if _pool is not None else _start_pool()
+    return started.address if started is not None else _start_pool()
 
 
 def _start_pool() -> int:
-    global _pool
+    global started
     if not COMPILED or get_num_threads() == 1:
         return 0
     with _lock:
-        if _pool is None:
-            _pool = _Pool(get_num_threads())
-        return _pool.address
+        if started is None:
+            started = _Pool(get_num_threads())
+        return started.address
 
 
 def _discard_pool() -> None:
-    global _pool
-    if _pool is not None:
-        _pool.stop()
-        _retired.append(_pool)
-        _pool = None
+    global started
+    if started is not None:
+        started.stop()
+        _retired.append(started)
+        started = None
 
 
 @atexit.register
 def _stop_at_exit() -> None:
     """No thread may be inside compiled code when the interpreter takes that down."""
-    pools = [*_retired, *([_pool] if _pool else [])]
+    pools = [*_retired, *([started] if started else [])]
     _discard_pool()
     for pool in pools:
         for worker in pool.workers:
@@ -213,8 +216,8 @@ def _stop_at_exit() -> None:
 
 def _forget_pool() -> None:
     """In the child of a fork: its parent's threads do not exist here."""
-    global _pool, _lock
-    _pool, _lock = None, threading.RLock()
+    global started, _lock
+    started, _lock = None, threading.RLock()
     _retired.clear()
 
 
@@ -242,7 +245,7 @@ def run(function: Callable[..., Any], *args: Any, parts: int | None = None) -> N
     """
     parts = get_num_threads() if parts is None else parts
     address = pool_address() if parts > 1 else 0
-    pool = _pool
+    pool = started
     if not address or pool is None or not pool.compiled.own[_INT64](address):
         for part in range(parts):
             function(part, parts, *args)

@@ -26,9 +26,15 @@ _alive: list[Any] = []  # NumPy keeps pointers to these
 _shared = np.zeros(2, np.int64)  # what all loops look at: the address of the pool, or 0, and its number of threads
 
 
+_told: Any = None       # the pool that they know
+
+
 def use_threads() -> None:
     """To be called before a ufunc of ours gets a large array: its loop then finds the pool as it is now."""
-    _shared[:] = threads.pool_address(), threads.get_num_threads()
+    global _told
+    if threads.started is None or threads.started is not _told:
+        _shared[:] = threads.pool_address(), threads.get_num_threads()
+        _told = threads.started
 
 
 # ---- elementwise ----------------------------------------------------------------------------------------------------
