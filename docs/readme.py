@@ -7,7 +7,7 @@ import ast
 import re
 from pathlib import Path
 
-from benchmarks import quality_word2vec
+from benchmarks import quality as vectors
 from benchmarks.__main__ import recorded
 from benchmarks.report import grid, overview, summary
 
@@ -43,7 +43,7 @@ def speed() -> str:
 
 def quality() -> str:
     """How good word vectors are, beside gensim's."""
-    return quality_word2vec.table(quality_word2vec.recorded()).strip()
+    return vectors.table(vectors.recorded()).strip()
 
 
 def derived(text: str) -> str:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tinygrad_rnn.kernels import arrays, fold, oracle, reduce
+from tinygrad_rnn.kernels import arrays, fold, get_num_threads, oracle, reduce, set_num_threads
 
 DTYPES = [np.float32, np.float64]
 NAMES = ["sum", "mean", "prod", "norm", "var", "max", "min"]
@@ -162,6 +162,27 @@ def test_zeros_and_ties():
     columns[5, 1:3] = columns[7, 1:3] = np.nan      # after numbers, and twice
     assert np.array_equal(reduce.argmax(columns, 0), np.argmax(columns, 0))
     assert np.array_equal(reduce.argmin(columns, 0), np.argmin(columns, 0))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("threads", [1, 3])
+@given(data=st.data())
+def test_positions_in_rows(dtype, threads, data):
+    """The first of equals, the first NaN: rows of any length, more and fewer than there are threads."""
+    rows, n = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 300) | st.sampled_from([4095, 4096, 4097, 9000]))
+    few = st.sampled_from([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf] + [np.nan] * data.draw(st.integers(0, 1)))
+    x = np.resize(np.array(data.draw(st.lists(few, min_size=1, max_size=40)), dtype), (rows, n))
+    x[data.draw(st.integers(0, rows - 1)), data.draw(st.integers(0, n - 1))] = data.draw(few)
+    before = get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reduce, "LARGE", 1)
+        set_num_threads(threads)
+        try:
+            for name in ("argmax", "argmin"):
+                for axis in (None, 0, 1):
+                    np.testing.assert_array_equal(getattr(reduce, name)(x, axis), getattr(np, name)(x, axis))
+        finally:
+            set_num_threads(before)
 
 
 def test_of_nothing():

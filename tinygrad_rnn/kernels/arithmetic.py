@@ -35,7 +35,7 @@ def _lanes(name: str) -> Any:
 
 def _alike(*operands: Any) -> bool:
     """Are they arrays of one floating dtype, shape and layout, or numbers beside such?"""
-    if len(operands) == 2:      # the common case, kept short: what follows a large array finds its code out of the cache
+    if len(operands) == 2:      # the common cases, kept short: after a large array no code is in the cache
         a, b = operands
         if type(b) is float and type(a) is np.ndarray:
             return (a.dtype is FLOAT32 or a.dtype is FLOAT64) and a.flags.forc and COMPILED

@@ -1,13 +1,13 @@
-"""Quality of word vectors against gensim's: agreement with human judgments, over several seeds.
+"""Quality of word vectors against those of other programs: agreement with human judgments, over several seeds.
 
-    python -m benchmarks.quality_word2vec              trains what is not scored yet, then prints the table
-    python -m benchmarks.quality_word2vec --record     prints the table, and keeps it in benchmarks/results/quality
-    python -m benchmarks.quality_word2vec --report     prints the table that is kept
+    python -m benchmarks.quality              trains what is not scored yet, then prints the table
+    python -m benchmarks.quality --record     prints the table, and keeps it in benchmarks/results/quality
+    python -m benchmarks.quality --report     prints the table that is kept
 
-Both sides learn from the same file, TINYGRAD_RNN_DATA/wiki/enwiki20m.txt, with the same parameters, for five epochs
-on two threads, each fit in a process of its own; all vectors are judged by the same code.  Scores are Spearman's
-correlations with WS-353, SimLex-999 and MEN, and the share of right analogies.  They go to a file as soon as they are
-there, so a run may be interrupted: a quarter of an hour of two processors for five seeds.
+All sides learn from the same file, TINYGRAD_RNN_DATA/wiki/enwiki20m.txt, with the same parameters, on two threads, each
+fit in a process of its own; all vectors are judged by the same code.  Scores are Spearman's correlations with WS-353,
+SimLex-999 and MEN, and the share of right analogies.  They go to a file as soon as they are there, so a run may be
+interrupted: on two processors half an hour for five seeds, and again as long for the C program's GloVe.
 
 The verdict is "as good" where our mean is at least the peer's less two standard errors of the difference of both means.
 """
@@ -18,6 +18,7 @@ import math
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, variance
@@ -26,17 +27,20 @@ from typing import Any
 from benchmarks.report import grid
 
 ROOT = Path(__file__).resolve().parent.parent
-KEPT = ROOT / "benchmarks" / "results" / "quality" / "word2vec.json"
-SCRATCH = ROOT / "build" / "benchmarks" / "quality_word2vec.jsonl"
+KEPT = ROOT / "benchmarks" / "results" / "quality" / "word_vectors.json"
+SCRATCH = ROOT / "build" / "benchmarks" / "quality.jsonl"
 SETTINGS = dict(vector_size=100, window=5, negative=5, sample=1e-3, min_count=5, epochs=5, alpha=0.025, min_alpha=1e-4)
+GLOVE = dict(vector_size=100, window=10, x_max=100.0, alpha=0.75, learning_rate=0.05, min_count=5, epochs=15)
 THREADS = 2
-PEERS: dict[str, dict[str, Any]] = {"gensim, skip-gram": {"sg": 1}, "gensim, CBOW": {"sg": 0}}
+C = "C, as Stanford's GloVe"      # peers/glove.c
+PEERS: dict[str, dict[str, Any]] = {"gensim, skip-gram": {"sg": 1}, "gensim, CBOW": {"sg": 0}, C: {}}
 OURS: dict[str, tuple[dict[str, Any], str]] = {     # name: parameters, and the peer that it is compared with
     "skip-gram, noise shared by a window": ({}, "gensim, skip-gram"),
     "skip-gram, noise for each pair": ({"shared_negatives": False}, "gensim, skip-gram"),
     "skip-gram, deterministic": ({"deterministic": True}, "gensim, skip-gram"),
     "CBOW": ({"model": "cbow"}, "gensim, CBOW"),
     "CBOW, deterministic": ({"model": "cbow", "deterministic": True}, "gensim, CBOW"),
+    "GloVe": ({}, C),
 }
 Scores = dict[str, float]
 
@@ -55,18 +59,48 @@ def judge(vectors: Any) -> Scores:
 
 def fit(side: str, seed: int) -> Scores:
     """Train one side, in this process."""
-    from tinygrad_rnn.embeddings import KeyedVectors
-
     corpus = data() / "wiki" / "enwiki20m.txt"
+    if side == C:
+        return judge(glove_by_c(corpus, seed))
     if side in PEERS:
         from gensim.models import Word2Vec as Peer
 
+        from tinygrad_rnn.embeddings import KeyedVectors
+
         peer = Peer(corpus_file=str(corpus), **SETTINGS, **PEERS[side], workers=THREADS, seed=seed).wv
         return judge(KeyedVectors(peer.index_to_key, peer.vectors))
-    from tinygrad_rnn.embeddings import Word2Vec
+    from tinygrad_rnn.embeddings import GloVe, Word2Vec
 
-    model = Word2Vec(**SETTINGS, **OURS[side][0], workers=THREADS, rng=seed).fit(corpus, progress=False)
+    model: Any
+    if side == "GloVe":
+        model = GloVe(**GLOVE, workers=THREADS, rng=seed).fit(corpus, progress=False)   # type: ignore[arg-type]
+    else:
+        model = Word2Vec(**SETTINGS, **OURS[side][0], workers=THREADS, rng=seed).fit(corpus, progress=False)
     return judge(model.vectors) | {f"loss {k}": loss for k, loss in enumerate(model.loss_history, 1)}
+
+
+def glove_by_c(corpus: Path, seed: int) -> Any:
+    """KeyedVectors of the program in C: the sum of both sides' rows."""
+    import numpy as np
+
+    from benchmarks.bench_glove import built, vocabulary
+    from tinygrad_rnn.embeddings import KeyedVectors
+
+    size, epochs = int(GLOVE["vector_size"]), str(GLOVE["epochs"])
+    _, known = vocabulary(corpus)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        program = built(folder)
+        (folder / "vocabulary").write_text("".join(f"{word}\n" for word in known.tokens), encoding="utf-8")
+        steps = [(["count", str(folder / "vocabulary"), str(GLOVE["window"])], corpus, folder / "counts"),
+                 (["shuffle", str(seed)], folder / "counts", folder / "shuffled"),
+                 (["train", str(folder / "shuffled"), str(len(known)), str(size), str(THREADS), epochs, str(seed)],
+                  Path(os.devnull), folder / "vectors")]
+        for arguments, source, target in steps:
+            with open(source, "rb") as read, open(target, "wb") as write:
+                subprocess.run([program, *arguments], stdin=read, stdout=write, stderr=subprocess.DEVNULL, check=True)
+        rows = np.fromfile(folder / "vectors").reshape(2, len(known), size + 1)
+    return KeyedVectors(known.tokens, rows[:, :, :size].sum(0).astype(np.float32))
 
 
 def scored(file: Path) -> dict[str, dict[int, Scores]]:
@@ -86,7 +120,7 @@ def train(file: Path, sides: Sequence[str], seeds: int) -> None:
             if seed in scored(file).get(side, {}):
                 continue
             done = subprocess.run(
-                [sys.executable, "-m", "benchmarks.quality_word2vec", "--fit", side, str(seed)], cwd=ROOT, check=True,
+                [sys.executable, "-m", "benchmarks.quality", "--fit", side, str(seed)], cwd=ROOT, check=True,
                 stdout=subprocess.PIPE, text=True, env=os.environ | {"TINYGRAD_RNN_NUM_THREADS": str(THREADS)})
             scores = json.loads(done.stdout)
             with open(file, "a", encoding="utf-8") as out:
@@ -111,8 +145,9 @@ def compare(found: Mapping[str, Mapping[int, Scores]]) -> list[dict[str, Any]]:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Markdown."""
-    lines = [["vectors", "measured by", "ours", "gensim", "seeds", "at least gensim's mean - 2 standard errors"]]
-    lines += [[row["side"], row["measure"], f"{row['ours']:.3f} ± {row['ours_error']:.3f}",
+    lines = [["vectors", "measured by", "ours", "peer", "peer's", "seeds",
+              "at least the peer's mean - 2 standard errors"]]
+    lines += [[row["side"], row["measure"], f"{row['ours']:.3f} ± {row['ours_error']:.3f}", row["peer"],
                f"{row['peers']:.3f} ± {row['peers_error']:.3f}", " / ".join(map(str, row["seeds"])),
                "yes" if row["as_good"] else "no"] for row in rows]
     return grid(lines)
@@ -126,7 +161,7 @@ def recorded() -> list[dict[str, Any]]:
 
 def main() -> None:
     """See above."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality_word2vec", description=(__doc__ or "")[:82])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=(__doc__ or "")[:82])
     parser.add_argument("--fit", nargs=2, metavar=("SIDE", "SEED"), help="one side and seed; prints its scores")
     parser.add_argument("--sides", nargs="+", choices=[*PEERS, *OURS], default=[*PEERS, *OURS], metavar="SIDE")
     parser.add_argument("--seeds", type=int, default=5)
@@ -144,8 +179,11 @@ def main() -> None:
         train(arguments.scores, arguments.sides, arguments.seeds)
     rows = compare(scored(arguments.scores))
     if arguments.record:
+        new = {row["side"] for row in rows}     # what was kept of others stays
+        rows = sorted([row for row in recorded() if row["side"] not in new] + rows,
+                      key=lambda row: list(OURS).index(row["side"]))
         KEPT.parent.mkdir(parents=True, exist_ok=True)
-        KEPT.write_text(json.dumps({"settings": SETTINGS, "threads": THREADS, "rows": rows}, indent=1) + "\n",
+        KEPT.write_text(json.dumps({"settings": SETTINGS, "glove": GLOVE, "threads": THREADS, "rows": rows}, indent=1) + "\n",
                         encoding="utf-8")
     print(table(rows))
 
