@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import FLOAT32, FLOAT64, LARGE, large, share_rows, split_ufunc
-from .reduce import any_nan
 from .threads import COMPILED
-from .ufunc import joint_ufunc, use_threads
 
 WARNING = ("add", "subtract", "multiply", "divide", "square", "sqrt", "reciprocal")      # as NumPy's do
 TRUTHS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "logical_and", "logical_or",
@@ -23,14 +21,22 @@ TRUTHS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"
 
 
 @functools.cache
-def _lanes(name: str) -> Any:
-    """The ufunc of a function of `exact.py`, compiled."""
+def _by_threads(name: str) -> Callable[..., np.ndarray]:
+    """The compiled ufunc of a function of `exact.py`, which tells the threads that it comes."""
     from . import exact
+    from .ufunc import joint_ufunc, use_threads
 
     function = abs if name == "absolute" else getattr(exact, name)
     inputs = {"clip": "vvv", "where": "mvv"}.get(name) or "v" * getattr(np, name).nin
-    return joint_ufunc(function, len(inputs), f"exact_{name}", inputs + ("m" if name in TRUTHS else "v"),
-                       name in WARNING)
+    ufunc = joint_ufunc(function, len(inputs), f"exact_{name}", inputs + ("m" if name in TRUTHS else "v"),
+                        name in WARNING)
+
+    def apply(*operands: Any) -> np.ndarray:
+        use_threads()
+        result: np.ndarray = ufunc(*operands)
+        return result
+
+    return apply
 
 
 def _alike(*operands: Any) -> bool:
@@ -51,12 +57,6 @@ def _alike(*operands: Any) -> bool:
     return all(x.flags.c_contiguous for x in arrays) or all(x.flags.f_contiguous for x in arrays)
 
 
-def _by_threads(name: str, *inputs: Any, out: np.ndarray | None = None) -> np.ndarray:
-    """The compiled ufunc, after the threads were told that it comes."""
-    use_threads()
-    return _lanes(name)(*inputs, out)
-
-
 def _array_function(ufunc: np.ufunc, most: int = LARGE) -> Callable[..., np.ndarray]:
     """A ufunc whose arrays of `most` elements go to the compiled loops."""
     name = ufunc.__name__
@@ -66,14 +66,14 @@ def _array_function(ufunc: np.ufunc, most: int = LARGE) -> Callable[..., np.ndar
         if (type(a) is not np.ndarray or a.size < most) and (type(b) is not np.ndarray or b.size < most):
             return ufunc(a, b, out=out)
         if _alike(a, b):
-            return _by_threads(name, a, b, out=out)
+            return _by_threads(name)(a, b, out)
         return split_ufunc(ufunc, (a, b), out) if large(a) or large(b) else ufunc(a, b, out=out)
 
     def of_one(x: Any, out: np.ndarray | None = None) -> np.ndarray:
         if type(x) is not np.ndarray or x.size < LARGE:
             return ufunc(x, out=out)
         if (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.flags.forc and COMPILED:
-            return _by_threads(name, x, out=out)
+            return _by_threads(name)(x, out)
         return split_ufunc(ufunc, (x,), out)
 
     apply: Any = of_two if ufunc.nin == 2 else of_one
@@ -117,7 +117,9 @@ def remainder(a: Any, b: Any, out: np.ndarray | None = None) -> np.ndarray:
     overlap = out is not None and any(type(x) is np.ndarray and np.may_share_memory(x, out) for x in (a, b))
     if not _alike(a, b) or overlap:
         return np.remainder(a, b, out=out)
-    y = np.asarray(_by_threads("remainder", a, b, out=out))
+    from .reduce import any_nan
+
+    y = np.asarray(_by_threads("remainder")(a, b, out))
     if any_nan(y):
         lacking = np.isnan(y)
         y[lacking] = np.remainder(*(x[lacking] if np.ndim(x) else x for x in (a, b)))
@@ -149,7 +151,7 @@ def _full(x: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 def clip(x: Any, low: Any, high: Any) -> np.ndarray:
     """The smaller of `high` and the larger of x and `low`; NaN if any is."""
     if type(x) is np.ndarray and x.size >= LARGE and _alike(x, low, high):
-        return _by_threads("clip", x, low, high)
+        return _by_threads("clip")(x, low, high)
     return np.minimum(np.maximum(x, low), high)
 
 
@@ -164,7 +166,7 @@ def where(condition: Any, x: Any, y: Any) -> np.ndarray:
         # An array that is constant, or of one memory order, is read as it is; any other is written out.
         values = [a if np.ndim(a) == 0 else b if b.flags.c_contiguous else np.ascontiguousarray(b)
                   for a, b in zip((x, y), inputs[1:])]
-        return _by_threads("where", inputs[0], *(np.asarray(a, dtype) for a in values))
+        return _by_threads("where")(inputs[0], *(np.asarray(a, dtype) for a in values))
     out = np.empty(shape, dtype)
     share_rows(_choose, inputs, [out])
     return out
