@@ -141,8 +141,8 @@ class _Pool:
         setup = {pool.SPINS: self._spins(), pool.THREADS: threads, pool.RUN: pool.run_job[_INT64],
                  pool.ACQUIRE: symbol("PyThread_acquire_lock"), pool.RELEASE: symbol("PyThread_release_lock"),
                  pool.CPU: pool.NOTHING}
-        names = "sched_getcpu", "sched_getaffinity", "sched_setaffinity"
-        if sys.platform == "linux" and all(hasattr(ctypes.pythonapi, name) for name in names):
+        if _tells_cpus(pool.CPUS):
+            names = "sched_getcpu", "sched_getaffinity", "sched_setaffinity"
             setup |= dict(zip((pool.GET_CPU, pool.GET_CPUS, pool.SET_CPUS), map(symbol, names)))
         for waiter in [pool.CALLER, *(pool.WORKER + w * pool.LINE for w in range(threads - 1))]:
             lock = allocate()
@@ -173,6 +173,13 @@ class _Pool:
 
     def stop(self) -> None:
         self.compiled.stop[_INT64](self.address)
+
+
+def _tells_cpus(size: int) -> bool:
+    """Does the system say which CPUs a thread may use, in a set of so many bytes?"""
+    if sys.platform != "linux" or not hasattr(ctypes.pythonapi, "sched_getcpu"):
+        return False
+    return not ctypes.pythonapi.sched_getaffinity(0, ctypes.c_size_t(size), ctypes.create_string_buffer(size))
 
 
 _threads = 0  # not asked for yet
