@@ -183,8 +183,8 @@ def main() -> None:
         rows = sorted([row for row in recorded() if row["side"] not in new] + rows,
                       key=lambda row: list(OURS).index(row["side"]))
         KEPT.parent.mkdir(parents=True, exist_ok=True)
-        KEPT.write_text(json.dumps({"settings": SETTINGS, "glove": GLOVE, "threads": THREADS, "rows": rows}, indent=1) + "\n",
-                        encoding="utf-8")
+        kept = {"settings": SETTINGS, "glove": GLOVE, "threads": THREADS, "rows": rows}
+        KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     print(table(rows))
 
 
