@@ -58,10 +58,10 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_an_error_within_a_second(name):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ValueError) as caught:
         Cell(BOMBS[name])
-    assert time.perf_counter() - start < SECOND
+    assert time.process_time() - start < SECOND
     assert 10 < len(str(caught.value)) < 600
     assert caught.value.__cause__ is None
 
@@ -91,12 +91,12 @@ def test_names_of_python_are_names_like_others():
 
 def survives(text):
     """A ValueError or a cell that prints and reads back, within a second."""
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         cell = Cell(text)
     except ValueError:
         cell = None
-    assert time.perf_counter() - start < SECOND
+    assert time.process_time() - start < SECOND
     if cell is not None:
         assert Cell(str(cell)) == cell
         cell.equations()
