@@ -19,6 +19,14 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 os.environ.setdefault("MPLBACKEND", "agg")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without the JIT, tests of what only the kernels promise are skipped."""
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        for item in items:
+            if item.get_closest_marker("compiled"):
+                item.add_marker(pytest.mark.skip(reason="of compiled kernels"))
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """A generator that starts alike in every test."""

@@ -90,6 +90,7 @@ def test_lines_keep_their_places(run: Run, trained: Path) -> None:
     assert run("run", trained, given="")[:2] == (0, "")
 
 
+@pytest.mark.compiled
 def test_n_best_and_scores(run: Run, trained: Path) -> None:
     code, out, _ = run("run", trained, "--n-best", 3, "--beam", 4, given="a1 a2\na3")
     rows = [line.split("\t") for line in out.splitlines()]

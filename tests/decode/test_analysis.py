@@ -112,6 +112,7 @@ def test_bleu_of_ids() -> None:
     assert analysis.bleu([one[:3] for one in wanted], wanted) < 100      # too short
 
 
+@pytest.mark.compiled
 def test_an_encoder_decoder_from_end_to_end() -> None:
     """Half trained, so that it errs: verdicts, shares and the curve, each from scores computed by the model itself."""
     rng = np.random.default_rng(5)

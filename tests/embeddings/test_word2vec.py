@@ -166,6 +166,7 @@ def test_an_interrupted_fit_goes_on_bit_by_bit(monkeypatch, tmp_path, settings, 
         Word2Vec.load(tmp_path / "model").resume(CORPUS[1:])
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("settings", [dict(workers=1), dict(deterministic=True, model="cbow")])
 def test_an_interrupt_at_any_moment_loses_and_repeats_nothing(monkeypatch, settings) -> None:
     """Ctrl-C is raised before one instruction of the loop over the corpus after another."""

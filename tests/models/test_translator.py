@@ -22,6 +22,7 @@ def translator() -> Translator:
 SENTENCES = [list(line) for line in ("ab", "", "fedcba", "c", "abcabc", "zz")]
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("options", [{}, {"search": "greedy"}, {"search": "sample", "n_best": 3, "rng": 4},
                                      {"n_best": 4, "width": 5, "alpha": 0.0}], ids=str)
 def test_neighbours_change_nothing(translator: Translator, options: dict) -> None:
