@@ -6,15 +6,14 @@ pairs/s, and at 1.8 s for counting and 1.5 s for shuffling 12 MB.
 """
 
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Benchmark, Case, Seconds
+from benchmarks.peers.glove import Program, run
 
-SOURCE = Path(__file__).parent / "peers" / "glove.c"
 WINDOW, SIZE = 10, 100
 
 
@@ -50,15 +49,6 @@ def removed(path: Path, step: Callable[[], object]) -> Callable[[], object]:
 
     atexit.register(shutil.rmtree, path.parent, True)
     return step
-
-
-def built(folder: Path) -> str:
-    """The program in C, compiled."""
-    if not shutil.which("gcc"):
-        raise ImportError("needs gcc")
-    program = str(folder / "glove")
-    subprocess.run(["gcc", "-O3", "-march=native", "-pthread", str(SOURCE), "-o", program, "-lm"], check=True)
-    return program
 
 
 def ours(kind: str, words: int) -> Callable[[], object]:
@@ -105,30 +95,20 @@ def via_c(kind: str, words: int) -> Callable[[], object]:
     import os
 
     path = corpus(words)
-    folder = path.parent
-    program = built(folder)
     _, known = vocabulary(path)
-    (folder / "vocabulary.txt").write_text("".join(f"{word}\n" for word in known.tokens))
-    threads = os.environ["OMP_NUM_THREADS"]
-
-    def through(arguments: list[str], source: Path, target: Path) -> None:
-        with open(source, "rb") as read, open(target, "wb") as write:
-            subprocess.run([program, *arguments], stdin=read, stdout=write, check=True)
+    program = Program(path, known.tokens, path.parent, WINDOW, SIZE)
 
     def count() -> None:
-        through(["count", str(folder / "vocabulary.txt"), str(WINDOW)], path, folder / "counts")
-        through(["shuffle", "1"], folder / "counts", folder / "shuffled")
+        run(program.count())
+        run(program.shuffle())
 
     if kind == "count":
         return removed(path, count)
     count()
-    records = (folder / "shuffled").stat().st_size / 16
+    records = program.shuffle().target.stat().st_size / 16
 
     def train() -> Seconds:
-        arguments = ["train", str(folder / "shuffled"), str(len(known)), str(SIZE), threads, "1", "1"]
-        done = subprocess.run([program, *arguments],
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=True)
-        taken = float(done.stderr.split()[0])
+        taken = float(run(program.train(int(os.environ["OMP_NUM_THREADS"]))).split()[0])
         train.notes = {"M pairs/s": records / taken / 1e6}  # type: ignore[attr-defined]
         return Seconds(taken)
 

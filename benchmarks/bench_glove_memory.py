@@ -10,10 +10,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
-from benchmarks.bench_glove import SIZE, WINDOW, built, corpus, removed, vocabulary
+from benchmarks.bench_glove import SIZE, WINDOW, corpus, removed, vocabulary
 from benchmarks.harness import ROOT, Benchmark, Case, Seconds
+from benchmarks.peers.glove import Program, Stage, run
 
 PROGRAM = """
 import sys
@@ -63,29 +63,21 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
 """
 
 
-def peak(arguments: list[str], source: Path | str, target: Path | str) -> float:
-    """Run a program; the most bytes that it held."""
-    with open(source, "rb") as read, open(target, "wb") as write:
-        done = subprocess.run([sys.executable, "-S", "-c", STARTER, *arguments], stdin=read, stdout=write,
-                              stderr=subprocess.PIPE, text=True, check=True)
-    return int(done.stderr) * 1024
+def peak(stage: Stage) -> float:
+    """Run a stage; the most bytes that its process held."""
+    return int(run(stage._replace(arguments=[sys.executable, "-S", "-c", STARTER, *stage.arguments]))) * 1024
 
 
 def via_c(kind: str, words: int) -> Callable[[], object]:
     """The program in C: the larger of its processes."""
     path = corpus(words)
-    folder = path.parent
-    program = built(folder)
     _, known = vocabulary(path)
-    (folder / "vocabulary.txt").write_text("".join(f"{word}\n" for word in known.tokens))
+    program = Program(path, known.tokens, path.parent, WINDOW, SIZE)
 
     def step() -> Seconds:
-        counting = peak([program, "count", str(folder / "vocabulary.txt"), str(WINDOW)], path, folder / "counts")
-        shuffling = peak([program, "shuffle", "1"], folder / "counts", folder / "shuffled")
-        training = 0.0
+        counting, shuffling, training = peak(program.count()), peak(program.shuffle()), 0.0
         if kind == "train":
-            training = peak([program, "train", str(folder / "shuffled"), str(len(known)), str(SIZE),
-                             os.environ["OMP_NUM_THREADS"], "1", "1"], os.devnull, os.devnull)
+            training = peak(program.train(int(os.environ["OMP_NUM_THREADS"])))
         step.notes = {"counting MB": counting / 1e6, "shuffling MB": shuffling / 1e6,     # type: ignore[attr-defined]
                       "training MB": training / 1e6}
         return Seconds(max(counting, shuffling, training) / 1e9)

@@ -83,23 +83,17 @@ def glove_by_c(corpus: Path, seed: int) -> Any:
     """KeyedVectors of the program in C: the sum of both sides' rows."""
     import numpy as np
 
-    from benchmarks.bench_glove import built, vocabulary
+    from benchmarks.bench_glove import vocabulary
+    from benchmarks.peers.glove import Program, run
     from tinygrad_rnn.embeddings import KeyedVectors
 
-    size, epochs = int(GLOVE["vector_size"]), str(GLOVE["epochs"])
+    size = int(GLOVE["vector_size"])
     _, known = vocabulary(corpus)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        program = built(folder)
-        (folder / "vocabulary").write_text("".join(f"{word}\n" for word in known.tokens), encoding="utf-8")
-        steps = [(["count", str(folder / "vocabulary"), str(GLOVE["window"])], corpus, folder / "counts"),
-                 (["shuffle", str(seed)], folder / "counts", folder / "shuffled"),
-                 (["train", str(folder / "shuffled"), str(len(known)), str(size), str(THREADS), epochs, str(seed)],
-                  Path(os.devnull), folder / "vectors")]
-        for arguments, source, target in steps:
-            with open(source, "rb") as read, open(target, "wb") as write:
-                subprocess.run([program, *arguments], stdin=read, stdout=write, stderr=subprocess.DEVNULL, check=True)
-        rows = np.fromfile(folder / "vectors").reshape(2, len(known), size + 1)
+    with tempfile.TemporaryDirectory() as folder:
+        program = Program(corpus, known.tokens, Path(folder), int(GLOVE["window"]), size)
+        for stage in (program.count(), program.shuffle(seed), program.train(THREADS, int(GLOVE["epochs"]), seed)):
+            run(stage)
+        rows = np.fromfile(stage.target).reshape(2, len(known), size + 1)
     return KeyedVectors(known.tokens, rows[:, :, :size].sum(0).astype(np.float32))
 
 

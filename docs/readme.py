@@ -42,7 +42,7 @@ def speed() -> str:
 
 
 def quality() -> str:
-    """How good word vectors are, beside gensim's."""
+    """How good word vectors are, beside those of other programs."""
     return vectors.table(vectors.recorded()).strip()
 
 

@@ -12,7 +12,6 @@ from tinygrad_rnn.kernels.convolution import Window, compiled
 
 DTYPES = [np.float32, np.float64]
 COMPILED = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
-jit = pytest.mark.skipif(not COMPILED, reason="the gradients' kernels are compiled; without, the rules are used")
 SAME = Window((3, 3), padding=((1, 1), (1, 1)))
 # (images, filters, window, groups): more positions and a longer sum than a panel, a piece of K and a block hold; rows
 # of the output that are short, as wide as the source's or not; channels that are crowded in the cache.
@@ -58,7 +57,7 @@ def test_forward_has_the_bits_of_the_product(shape, filters, window, groups, dty
     np.testing.assert_array_equal(convolve(strided, weight, bias, window, groups), biased)
 
 
-@jit
+@pytest.mark.compiled
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("shape", "filters", "window", "groups"), SHAPES)
 def test_gradients(shape, filters, window, groups, dtype) -> None:
@@ -70,7 +69,7 @@ def test_gradients(shape, filters, window, groups, dtype) -> None:
         np.testing.assert_allclose(a, b, rtol=0, atol=abs(b).max() * np.finfo(dtype).eps * 16)
 
 
-@jit
+@pytest.mark.compiled
 def test_bits_depend_neither_on_threads_nor_on_the_batch(threads) -> None:
     for shape, filters, window, groups in SHAPES:
         shape, found = (5, *shape[1:]), []
@@ -85,7 +84,7 @@ def test_bits_depend_neither_on_threads_nor_on_the_batch(threads) -> None:
             assert all(np.array_equal(a, b) for a, b in zip(results, found[0]))
 
 
-@jit
+@pytest.mark.compiled
 @settings(max_examples=60)
 @given(st.data())
 def test_any_window(data) -> None:
@@ -105,7 +104,7 @@ def test_any_window(data) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-11)
 
 
-@jit
+@pytest.mark.compiled
 def test_nothing_is_read_or_skipped_beyond_the_image() -> None:
     """Neighbours of the images in memory do not show, and NaN comes through to every place that sees it."""
     room = np.full(2 + 2 * 9 * 36 + 2, np.nan, np.float32)

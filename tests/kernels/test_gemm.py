@@ -22,7 +22,6 @@ ROWS = [1, 2, 3, 5, 8, 9, 12, 13, 17, 25, 200]
 COLUMNS = [1, 2, 3, 4, 7, 8, 15, 16, 17, 24, 33, 47, 48, 49, 96, 97, 145, 193]
 DEPTHS = [1, 2, 3, 16, 17, 100, 511, 512, 513, 1030]
 COMPILED = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
-bitwise = pytest.mark.skipif(not COMPILED, reason="NumPy's product makes no bitwise promise")
 
 
 def draw(*shape, dtype=np.float64, seed=0):
@@ -179,7 +178,7 @@ def test_accumulate_adds():
 # ---- the order of summation -----------------------------------------------------------------------------------------
 
 
-@bitwise
+@pytest.mark.compiled
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_order_of_summation_is_as_stated(dtype):
     """Longhand: fused multiply-adds from zero over pieces of 512, the pieces added up."""
@@ -205,7 +204,7 @@ def test_order_of_summation_is_as_stated(dtype):
             assert c[i, j] == total
 
 
-@bitwise
+@pytest.mark.compiled
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_threads_do_not_change_a_bit(dtype):
@@ -220,7 +219,7 @@ def test_threads_do_not_change_a_bit(dtype):
         assert all(np.array_equal(x, y) for one, two in zip(results[0], other) for x, y in zip(one, two))
 
 
-@bitwise
+@pytest.mark.compiled
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("depth", [7, 130, 1030])
 def test_layout_packing_and_tile_do_not_change_a_bit(depth, dtype):
@@ -367,7 +366,7 @@ def elsewhere(before="", after="", **variables):
                           text=True, capture_output=True, timeout=300, cwd=Path(__file__).resolve().parents[2])
 
 
-@bitwise
+@pytest.mark.compiled
 @pytest.mark.parametrize("name, features, width", [
     ("haswell", "+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+avx,+avx2,+fma,+bmi,+bmi2,+popcnt", 32),
     ("x86-64", "+sse2", 16),
@@ -387,7 +386,7 @@ def test_without_the_jit():
     assert (result.stdout, result.stderr) == ("well\n", "")
 
 
-@bitwise
+@pytest.mark.compiled
 @pytest.mark.parametrize("fault", ["wrong", "crash"])
 def test_what_fails_its_test_is_not_used(fault):
     """A micro-kernel that gives wrong numbers, or cannot be compiled: NumPy's product, and one warning."""

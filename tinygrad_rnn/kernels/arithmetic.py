@@ -39,14 +39,19 @@ def _by_threads(name: str) -> Callable[..., np.ndarray]:
     return apply
 
 
+def _fit(x: np.ndarray) -> bool:
+    """Is it an array that the compiled loops take as it is?"""
+    return COMPILED and (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.flags.forc
+
+
 def _alike(*operands: Any) -> bool:
     """Are they arrays of one floating dtype, shape and layout, or numbers beside such?"""
     if len(operands) == 2:      # the common cases, kept short: after a large array no code is in the cache
         a, b = operands
         if type(b) is float and type(a) is np.ndarray:
-            return (a.dtype is FLOAT32 or a.dtype is FLOAT64) and a.flags.forc and COMPILED
+            return _fit(a)
         if type(a) is np.ndarray is type(b) and a.shape == b.shape and a.flags.c_contiguous and b.flags.c_contiguous:
-            return a.dtype is b.dtype and (a.dtype is FLOAT32 or a.dtype is FLOAT64) and COMPILED
+            return a.dtype is b.dtype and _fit(a)
     arrays = [x for x in operands if type(x) is not int and type(x) is not float]
     first = arrays[0] if arrays else None
     if not COMPILED or type(first) is not np.ndarray or first.dtype is not FLOAT32 and first.dtype is not FLOAT64:
@@ -72,9 +77,7 @@ def _array_function(ufunc: np.ufunc, most: int = LARGE) -> Callable[..., np.ndar
     def of_one(x: Any, out: np.ndarray | None = None) -> np.ndarray:
         if type(x) is not np.ndarray or x.size < LARGE:
             return ufunc(x, out=out)
-        if (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.flags.forc and COMPILED:
-            return _by_threads(name)(x, out)
-        return split_ufunc(ufunc, (x,), out)
+        return _by_threads(name)(x, out) if _fit(x) else split_ufunc(ufunc, (x,), out)
 
     apply: Any = of_two if ufunc.nin == 2 else of_one
     apply.__name__ = apply.__qualname__ = name

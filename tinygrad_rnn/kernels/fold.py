@@ -1,7 +1,7 @@
 """The kernels of reductions: one row to one number, columns to a row of numbers, in the order that `reduce.py`
 states."""
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,6 @@ from .ufunc import Operand, gufunc
 
 LANES, BLOCK = 32, 4096     # of a sum
 CHUNK = 4                   # vectors of columns that are reduced together
-ROWS = 4                    # whose running sums are computed together: each addition waits for the one before
 
 
 def add(a: V, b: V) -> V:
@@ -219,171 +218,3 @@ def _columns(r: Reduction) -> Callable[..., None]:
         e.loop((m + (CHUNK * e.width - 1)) // (CHUNK * e.width), chunk)
 
     return kernel
-
-
-def _position(better: Callable[[V, V], Mask]) -> Callable[..., None]:
-    """(n,m) -> (m): where the best element of each column is, the first of several; a NaN is better than a number."""
-
-    def kernel(e: Emit, sizes: list[Int], x: Operand, out: Operand) -> None:
-        n, m = sizes
-        double = e.double()
-
-        def vector(c: Int) -> None:
-            lanes = e.first(m - c * e.width)
-            start = x.address + c * e.bytes
-
-            def step(k: Int, at: Int, best: V, index: V) -> list[Any]:
-                new = e.load(at, lanes)
-                take = better(new, best) | (new.isnan() & ~best.isnan())
-                return [at + x.strides[0], take.select(new, best), take.select(double.number(k), index)]
-
-            index = e.loop(n, step, start, e.load(start, lanes), double.const(0.0))[2]
-            double.store(out.address + c * double.bytes, index, lanes)
-
-        e.loop(e.vectors(m), vector)
-
-    return kernel
-
-
-def _position_in_row(better: Callable[[V, V], Mask]) -> Callable[..., None]:
-    """(n) -> (): where the best of n > 0 elements is, the first of several; NaN where one of them is."""
-
-    def best_of(a: V, b: V) -> V:
-        return better(b, a).select(b, a)
-
-    def kernel(e: Emit, sizes: list[Int], x: Operand, out: Operand) -> None:
-        n, = sizes
-        together = CHUNK * e.width
-        whole = n // together
-
-        # Each lane has the best element that it saw, and the turn in which it did (0: the row's first element).
-        def turn(k: Int, count: V, watch: V, *state: V, lanes: Sequence[Mask | None] = (None,) * CHUNK) -> list[V]:
-            count = count + 1
-            new = [e.load(x.address + k * (together * e.size) + v * e.bytes, mask) for v, mask in enumerate(lanes)]
-            for a, b in zip(new[::2], new[1::2]):
-                watch = a.unordered(b).select(math.nan, watch)
-            takes = [better(value, best) if mask is None else better(value, best) & mask
-                     for value, best, mask in zip(new, state, lanes)]
-            return [count, watch, *(take.select(value, best) for take, value, best in zip(takes, new, state)),
-                    *(take.select(count, seen) for take, seen in zip(takes, state[CHUNK:]))]
-
-        def last(_: Int, *state: V) -> list[V]:
-            return turn(whole, *state, lanes=[e.first(n - whole * together - v * e.width) for v in range(CHUNK)])
-
-        zero = e.const(0.0)
-        start = [zero, zero, *[e.broadcast(x.address)] * CHUNK, *[zero] * CHUNK]
-        _, watch, *state = e.loop((n + (together - 1)) // together - whole, last, *e.loop(whole, turn, *start))
-        best = tree(state[:CHUNK], best_of).fold(best_of)
-        places = []
-        for v, (value, seen) in enumerate(zip(state[:CHUNK], state[CHUNK:])):
-            place = (seen == 0).select(zero, (seen - 1).fma(float(together), e.ramp() + float(v * e.width)))
-            places.append((value == best).select(place, math.inf))
-        double = e.double()
-        double.store_first(out.address, (tree(places, smaller).fold(smaller) + watch.fold(add)).to(double))
-
-    return kernel
-
-
-def _running_columns(e: Emit, sizes: list[Int], x: Operand, out: Operand) -> None:
-    """(n,m) -> (n,m): the sums of the first 1, 2, ... elements of each column."""
-    n, m = sizes
-    double = e.double()
-
-    def vector(c: Int) -> None:
-        lanes = e.first(m - c * e.width)
-
-        def step(_: Int, source: Int, to: Int, total: V) -> list[Any]:
-            total = total + e.load(source, lanes).to(double)
-            e.store(to, total.to(e), lanes)
-            return [source + x.strides[0], to + out.strides[0], total]
-
-        e.loop(n, step, x.address + c * e.bytes, out.address + c * e.bytes, double.const(0.0))
-
-    e.loop(e.vectors(m), vector)
-
-
-def _transposed(e: Emit, rows: list[V]) -> list[V]:
-    """As many vectors as a vector has lanes: lane k of vector i becomes lane i of vector k."""
-    rows, half = list(rows), e.width // 2
-    while half:
-        for i in range(e.width):
-            if not i & half:
-                a, b = rows[i], rows[i + half]
-                rows[i] = e.shuffle(a, b, [k + (e.width - half) * bool(k & half) for k in range(e.width)])
-                rows[i + half] = e.shuffle(a, b, [k + (e.width if k & half else half) for k in range(e.width)])
-        half //= 2
-    return rows
-
-
-def _running_rows(e: Emit, sizes: list[Int], x: Operand, out: Operand) -> None:
-    """(m,n) -> (m,n): the same of each row. A vector's lanes are as many rows; those left over go a few at a time."""
-    m, n = sizes
-    double, one = e.double(), e.first(e.int(1))
-    whole = m // e.width
-
-    def square(g: Int) -> None:
-        source, to = (o.address + g * e.width * o.strides[0] for o in (x, out))
-
-        def step(k: Int, total: V) -> list[V]:
-            lanes, at, sums = e.first(n - k * e.width), k * e.bytes, []
-            for column in _transposed(e, [e.load(source + r * x.strides[0] + at, lanes) for r in range(e.width)]):
-                total = total + column.to(double)
-                sums.append(total.to(e))
-            for r, row in enumerate(_transposed(e, sums)):
-                e.store(to + r * out.strides[0] + at, row, lanes)
-            return [total]
-
-        e.loop(e.vectors(n), step, double.const(0.0))
-
-    def group(g: Int) -> None:
-        # Beyond the last row it is done once more.
-        rows = [whole * e.width + g * ROWS + r for r in range(ROWS)]
-        rows = [(m > row).select(row, m - 1) for row in rows]
-
-        def step(k: Int, *totals: V) -> list[V]:
-            result = []
-            for row, total in zip(rows, totals):
-                total = total + e.broadcast(x.address + row * x.strides[0] + k * e.size).to(double)
-                e.store(out.address + row * out.strides[0] + k * e.size, total.to(e), one)
-                result.append(total)
-            return result
-
-        e.loop(n, step, *[double.const(0.0)] * ROWS)
-
-    e.loop(whole, square)
-    e.loop((m - whole * e.width + (ROWS - 1)) // ROWS, group)
-
-
-class Position:
-    """Where an extreme is: whole numbers in float64."""
-
-    def __init__(self, name: str, better: Callable[[V, V], Mask]) -> None:
-        self.name, self.better = name, better
-
-    @cached_property
-    def rows(self) -> np.ufunc:
-        """(n) -> (), 0 < n <= 2^24, as far as float32 counts; NaN where an element is."""
-        return gufunc(_position_in_row(self.better), "(n)->()", ("fd", "dd"), f"{self.name}_rows")
-
-    @cached_property
-    def columns(self) -> np.ufunc:
-        """(n,m) -> (m)."""
-        return gufunc(_position(self.better), "(n,m)->(m)", ("fd", "dd"), f"{self.name}_columns")
-
-
-class Running:
-    """Running sums."""
-
-    @cached_property
-    def rows(self) -> np.ufunc:
-        """(m,n) -> (m,n), along n."""
-        return gufunc(_running_rows, "(m,n)->(m,n)", name="running_rows")
-
-    @cached_property
-    def columns(self) -> np.ufunc:
-        """(n,m) -> (n,m), along n."""
-        return gufunc(_running_columns, "(n,m)->(n,m)", name="running_columns")
-
-
-ARGMAX, ARGMIN = Position("argmax", lambda a, b: a > b), Position("argmin", lambda a, b: a < b)
-RUNNING = Running()

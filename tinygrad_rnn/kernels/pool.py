@@ -159,8 +159,8 @@ def serve(pool, worker):
     """The life of a worker: do parts, spin, sleep. Returns a part to be done in Python, or NOTHING at the end."""
     waiter = WORKER + worker * LINE
     while True:
+        keep_off(pool, waiter)      # before work, and before sleep: it decides where this thread is woken
         part = work(pool)
-        keep_off(pool, waiter)
         if part != NOTHING or load(pool + STOP) != 0:
             return part
         busy = False
@@ -173,9 +173,7 @@ def serve(pool, worker):
             exchange(pool + waiter, 1)
             busy = load(pool + WORK) & LEFT != 0 or load(pool + STOP) != 0
             if not busy or exchange(pool + waiter, 0) == 0:
-                keep_off(pool, waiter)
                 call(load(pool + ACQUIRE), (load(pool + waiter + LOCK), 1))
-                keep_off(pool, waiter)
 
 
 @kernel("boolean(intp)", dtypes="q")

@@ -22,8 +22,6 @@ from .arrays import FLOAT32, FLOAT64, LARGE, as_float
 from .fold import (
     ALL,
     ANY,
-    ARGMAX,
-    ARGMIN,
     BLOCK,
     DEVIATION,
     MAX,
@@ -31,12 +29,12 @@ from .fold import (
     MIN,
     NORM,
     PROD,
-    RUNNING,
     SUM,
     TOTAL,
-    Position,
     Reduction,
 )
+from .positions import ARGMAX, ARGMIN, Position
+from .running import RUNNING
 from .threads import get_num_threads
 from .ufunc import use_threads
 

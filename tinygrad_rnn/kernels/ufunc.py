@@ -24,8 +24,6 @@ _FROM_FUNC_AND_DATA, _WITH_SIGNATURE = 1, 31
 _NO_IDENTITY = -1
 _alive: list[Any] = []  # NumPy keeps pointers to these
 _shared = np.zeros(2, np.int64)  # what all loops look at: the address of the pool, or 0, and its number of threads
-
-
 _told: Any = None       # the pool that they know
 
 
